@@ -1,0 +1,1 @@
+"""What the services agree on (contracts) and what every process needs (runtime). Two rooms, a wall between."""

@@ -1,0 +1,1 @@
+"""The language between services: topics, events, codec. Pydantic only; no I/O, no framework."""
