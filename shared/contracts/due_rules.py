@@ -1,0 +1,109 @@
+"""Due rules as a document states them: the named day and the word before it, never a computed date."""
+
+from datetime import date, time
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from shared.contracts.identifiers import PeriodId
+from shared.contracts.model import Part
+
+
+class Boundary(StrEnum):
+    """The word before the named day."""
+
+    BEFORE = "before"
+    """trước ngày D: the last day is D - 1."""
+    BY = "by"
+    """đến, chậm nhất ngày D: the last day is D."""
+    WITHIN = "within"
+    """trong tháng, quý, năm: the last day of the named period."""
+
+
+class Every(StrEnum):
+    """How often a recurring obligation falls due."""
+
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+    QUARTERLY = "quarterly"
+    HALF_YEARLY = "half_yearly"
+    YEARLY = "yearly"
+
+
+class Nature(StrEnum):
+    """Why an obligation has no day."""
+
+    STANDING = "standing"
+    BY_REFERENCE = "by_reference"
+    CONDITIONAL = "conditional"
+    INDICATOR = "indicator"
+
+
+class DayUnit(StrEnum):
+    """What a number of days counts."""
+
+    CALENDAR = "calendar"
+    WORKING = "working"
+
+
+class FixedDue(Part):
+    """One named day (`before`, `by`) or one named period (`within`)."""
+
+    kind: Literal["fixed"] = "fixed"
+    boundary: Boundary
+    day: date | None = None
+    """The day the document names; required with `before` and `by`."""
+    period: PeriodId | None = None
+    """The period the document names (`2024-11`, `2024-Q4`, `2025`); required with `within`."""
+    hour: time | None = None
+    """Local time on the last day where the document gives one; otherwise the day ends at 24:00."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "FixedDue":
+        if (self.boundary is Boundary.WITHIN) != (self.period is not None) or (self.day is None) == (
+            self.period is None
+        ):
+            raise ValueError("'before' and 'by' take a day, 'within' takes a period")
+        return self
+
+
+class RecurringDue(Part):
+    """A day in every period. `day` is what the document names; without one, the period's last day."""
+
+    kind: Literal["recurring"] = "recurring"
+    every: Every
+    boundary: Boundary = Boundary.WITHIN
+    day: Annotated[int, Field(ge=1, le=31)] | None = None
+    """Day of the period's last month; ISO weekday (1 to 7) for weekly rules. Absent with `within`."""
+    starts_on: date
+    ends_on: date | None = None
+
+    @model_validator(mode="after")
+    def _day_fits_boundary(self) -> "RecurringDue":
+        if (self.boundary is Boundary.WITHIN) != (self.day is None):
+            raise ValueError("'before' and 'by' take a day, 'within' takes none")
+        if self.ends_on is not None and self.ends_on < self.starts_on:
+            raise ValueError("ends_on is before starts_on")
+        if self.every is Every.WEEKLY and self.day is not None and self.day > 7:
+            raise ValueError("a weekly rule names an ISO weekday, 1 to 7")
+        return self
+
+
+class RelativeDue(Part):
+    """A number of days after an event or a named day; the first day is not counted (Civil Code art. 147)."""
+
+    kind: Literal["relative"] = "relative"
+    days: Annotated[int, Field(ge=1, le=3660)]
+    unit: DayUnit = DayUnit.CALENDAR
+    after: Literal["directive_issued", "assigned"] | date = "directive_issued"
+
+
+class OpenEndedDue(Part):
+    """No day. Tracked, but never in a rate."""
+
+    kind: Literal["open_ended"] = "open_ended"
+    nature: Nature = Nature.STANDING
+
+
+DueRule = Annotated[FixedDue | RecurringDue | RelativeDue | OpenEndedDue, Field(discriminator="kind")]
