@@ -1,0 +1,467 @@
+"""Consuming: batch → decode per record → apply | retry in place | dead-letter → commit. Every path ends in one.
+
+FastStream's batch subscriber polls; what it does not give is here (ADR 0003): decoding inside the batch, so that a
+record it could not parse is never lost; explicit commits of what was applied, never of positions; backoff; dead
+letters; draining on revoke; and a partition's own time. One lock covers a replica's records and its timers.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaMessage
+
+from shared.contracts.codec import Event, UndecodableError, decode
+from shared.contracts.topics import DEADLETTERS, Topic
+from shared.runtime.clock import Clock
+from shared.runtime.crash import Crash, crash_process
+from shared.runtime.errors import PermanentError, is_transient
+from shared.runtime.metrics import BATCH_SECONDS, DEAD_LETTERS, LAG, RECORDS, RETRIES
+from shared.runtime.publishing import Outgoing, Publisher
+from shared.runtime.settings import ProcessSettings
+from shared.runtime.watchdog import Watchdog
+
+log = structlog.get_logger()
+
+Record: TypeAlias = "ConsumerRecord[Any, Any]"
+
+BUG_TRIES = 3
+"""An error that is not known to pass is tried this often before the record is taken for poison."""
+BACKOFF_SECONDS_MAX = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One decoded record and where it stood."""
+
+    event: Event
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+
+
+class Apply(Protocol):
+    """A service's handler. Applies decoded records, in order per partition; run twice, it ends in the same place.
+
+    Raise anything transient to be called again with the same records; PermanentError when one of them can never work.
+    """
+
+    async def __call__(self, records: Sequence[Received]) -> None: ...
+
+
+class OnDead(Protocol):
+    """Told after a record went to the dead letters. `event` is None when it could not be decoded."""
+
+    async def __call__(self, event: Event | None, record: Record, reason: str, detail: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Partition:
+    """What this replica knows of a partition it owns."""
+
+    applied: int | None = None
+    """The next offset to apply; None until known."""
+    committed: int | None = None
+    reached: datetime | None = None
+    """The latest `received_at` applied."""
+    poll_ms: int | None = None
+    """When the broker's latest answer arrived (real time)."""
+    confirmed_ms: int | None = None
+    """When the answer before it arrived."""
+    time: datetime | None = None
+
+
+class Consumption:
+    """Consumption of some topics by one consumer group in one process."""
+
+    def __init__(
+        self,
+        *,
+        topics: Sequence[Topic],
+        group: str,
+        apply: Apply,
+        publisher: Publisher,
+        clock: Clock,
+        watchdog: Watchdog,
+        settings: ProcessSettings,
+        service: str,
+        on_dead: OnDead | None = None,
+        crash: Crash = crash_process,
+    ) -> None:
+        self._topics = tuple(topic.name for topic in topics)
+        self._group = group
+        self._apply = apply
+        self._publisher = publisher
+        self._clock = clock
+        self._watchdog = watchdog
+        self._service = service
+        self._on_dead = on_dead
+        self._crash = crash
+        self._drain_seconds = settings.drain_seconds
+        self._lock = asyncio.Lock()
+        self._partitions: dict[TopicPartition, _Partition] = {}
+        self._joined = False
+        self._dirty = False
+        self.broker = KafkaBroker(
+            settings.kafka_bootstrap_servers,
+            client_id=f"dondoc-{service}",
+            consumer_only=True,
+            allow_auto_create_topics=False,
+            apply_types=False,
+            retry_backoff_ms=200,
+            metadata_max_age_ms=60_000,
+            graceful_timeout=settings.drain_seconds,
+            logger=None,
+        )
+        self._subscriber = self.broker.subscriber(
+            *self._topics,
+            batch=True,
+            group_id=group,
+            # We commit what was applied, ourselves. The framework's own policies commit positions (engineering §1.1).
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            max_records=settings.batch_records_max,
+            batch_timeout_ms=settings.batch_wait_ms,
+            # A short fetch wait keeps a quiet partition's time fresh: timers are at most two waits late.
+            fetch_max_wait_ms=100,
+            fetch_max_bytes=16 * 1024 * 1024,
+            session_timeout_ms=settings.kafka_session_timeout_ms,
+            heartbeat_interval_ms=max(300, settings.kafka_session_timeout_ms // 4),
+            max_poll_interval_ms=300_000,
+            rebalance_timeout_ms=settings.kafka_rebalance_timeout_ms,
+            listener=_Listener(self),
+            parser=_parse,
+            decoder=_decode,
+        )
+        self._subscriber(self._on_batch)
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Observe the framework's poll loop; call once the broker has started.
+
+        An error of `getmany` means the group membership or the log is not what we believe: end and start afresh
+        (engineering §2). FastStream would log it and go on polling for ever.
+        """
+        consumer = self._consumer()
+        poll = consumer.getmany
+
+        async def watched(*args: Any, **kwargs: Any) -> Any:
+            self._watchdog.beat("poll")
+            try:
+                return await poll(*args, **kwargs)
+            except KafkaError as error:
+                self._crash("polling failed", error)
+                raise
+
+        consumer.getmany = watched
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        consumer = self._subscriber.consumer
+        assert consumer is not None, "the broker has not started"
+        return consumer
+
+    async def ready(self) -> bool:
+        """Whether the group has given this replica its share (which may be nothing)."""
+        return self._joined
+
+    # -- records ---------------------------------------------------------------------------------------------------
+
+    async def _on_batch(self, records: list[Record]) -> None:
+        """Called by FastStream. Nothing may escape: under MANUAL an escaped error would skip the batch."""
+        try:
+            async with self._lock:
+                await self._take(records)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._crash("a batch could not be finished", error)
+            raise
+
+    async def _take(self, records: Sequence[Record]) -> None:
+        began = time.perf_counter()
+        good: list[Received] = []
+        for record in records:
+            try:
+                event = decode(record.topic, record.value)
+            except UndecodableError as error:
+                await self._bury(None, record, error.reason, error.detail)
+            else:
+                good.append(Received(event, record.topic, record.partition, record.offset, record.key))
+        await self._apply_all(good, {(r.topic, r.partition, r.offset): r for r in records})
+        self._note_applied(records, good)
+        await self._commit()
+        for topic in {record.topic for record in records}:
+            BATCH_SECONDS.labels(topic).observe(time.perf_counter() - began)
+
+    async def _apply_all(self, batch: Sequence[Received], raw: dict[tuple[str, int, int], Record]) -> None:
+        if not batch:
+            return
+        outcome = await self._try_until_known(batch)
+        if outcome is None:
+            self._count(batch, "done")
+            return
+        if len(batch) > 1:
+            # Somebody in here is poison. One by one, only the guilty goes to the dead letters.
+            for received in batch:
+                await self._apply_all([received], raw)
+            return
+        only = batch[0]
+        reason, detail = (
+            (outcome.reason, outcome.detail)
+            if isinstance(outcome, PermanentError)
+            else ("bug", f"{type(outcome).__name__}: {outcome}")
+        )
+        await self._bury(only.event, raw[only.topic, only.partition, only.offset], reason, detail)
+
+    async def _try_until_known(self, batch: Sequence[Received]) -> Exception | None:
+        """Apply; wait and repeat while the error can pass. Returns the error that will not."""
+        topic = batch[0].topic
+        waits = bugs = 0
+        while True:
+            try:
+                await self._apply(batch)
+            except PermanentError as error:
+                return error
+            except Exception as error:
+                if not is_transient(error):
+                    bugs += 1
+                    log.exception("batch.failed", topic=topic, records=len(batch), try_number=bugs)
+                    if bugs >= BUG_TRIES:
+                        return error
+                cause = type(error).__name__
+                RETRIES.labels(topic, cause).inc()
+                wait = backoff(waits)
+                log.warning("batch.retried", topic=topic, records=len(batch), cause=cause, wait_seconds=round(wait, 2))
+                waits += 1
+                await self._wait(wait)
+            else:
+                return None
+
+    async def _wait(self, seconds: float) -> None:
+        """Waiting for the world is progress."""
+        self._watchdog.beat("poll")
+        await asyncio.sleep(seconds)
+
+    async def _bury(self, event: Event | None, record: Record, reason: str, detail: str) -> None:
+        """Publish to the dead letters and wait for the acknowledgement; only then is the record done with."""
+        letter = dead_letter(record, reason, detail, service=self._service, failed_at=self._clock.now())
+        for attempt in range(1_000_000):
+            try:
+                await self._publisher.publish([letter], timeout_seconds=30)
+                if self._on_dead is not None:
+                    await self._on_dead(event, record, reason, detail)
+                break
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                await self._wait(backoff(attempt))
+        DEAD_LETTERS.labels(record.topic, reason).inc()
+        RECORDS.labels(record.topic, "dead").inc()
+        log.error(
+            "record.dead",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            reason=reason,
+            detail=detail[:500],
+        )
+
+    @staticmethod
+    def _count(batch: Iterable[Received], outcome: str) -> None:
+        for received in batch:
+            RECORDS.labels(received.topic, outcome).inc()
+
+    def _note_applied(self, records: Sequence[Record], good: Sequence[Received]) -> None:
+        for record in records:
+            partition = self._partitions.get(TopicPartition(record.topic, record.partition))
+            if partition is not None:
+                partition.applied = max(partition.applied or 0, record.offset + 1)
+        for received in good:
+            partition = self._partitions.get(TopicPartition(received.topic, received.partition))
+            at = received.event.envelope.receivedat
+            if partition is not None and at is not None and (partition.reached is None or at > partition.reached):
+                partition.reached = at
+        self._dirty = True
+
+    async def _commit(self) -> None:
+        """Commit what was applied. A refusal is harmless: the records come again and the fences skip them."""
+        offsets = {
+            tp: partition.applied
+            for tp, partition in self._partitions.items()
+            if partition.applied is not None and partition.applied != partition.committed
+        }
+        if not offsets:
+            self._dirty = False
+            return
+        try:
+            async with asyncio.timeout(5):
+                await self._consumer().commit(offsets)
+        except (KafkaError, TimeoutError, AssertionError) as error:
+            # IllegalStateError and CommitFailedError: a rebalance took the partition. Others: the broker is away.
+            log.info("offsets.not_committed", cause=type(error).__name__)
+            return
+        for tp, offset in offsets.items():
+            if (partition := self._partitions.get(tp)) is not None:
+                partition.committed = offset
+        self._dirty = False
+
+    # -- ownership and time ----------------------------------------------------------------------------------------
+
+    def owned(self, topic: Topic) -> list[int]:
+        """Partitions of the topic that this replica owns now. A hint: the database fences."""
+        return sorted(tp.partition for tp in self._partitions if tp.topic == topic.name)
+
+    async def _assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._partitions = {tp: _Partition() for tp in assigned}
+        self._joined = True
+        log.info("partitions.assigned", group=self._group, partitions=len(self._partitions))
+
+    async def _revoked(self) -> None:
+        """Finish the batch in hand (bounded), then own nothing until the next assignment."""
+        try:
+            async with asyncio.timeout(self._drain_seconds):
+                async with self._lock:
+                    pass
+        except TimeoutError:
+            log.warning("partitions.not_drained", group=self._group, seconds=self._drain_seconds)
+        self._partitions = {}
+
+    @asynccontextmanager
+    async def holding(self) -> AsyncIterator[None]:
+        """Keep records and other timers away while a timer works."""
+        async with self._lock:
+            if self._dirty:
+                await self._commit()
+            yield
+
+    async def partition_times(self, topic: Topic) -> dict[int, datetime]:
+        """Each owned partition's own time, where it is known. Call while `holding`.
+
+        The clock, as far as the broker has confirmed that nothing older is waiting; else the `received_at` that was
+        reached. So a backlog, an outage or a silent broker delays what timers do, and never invents an overdue.
+        """
+        times: dict[int, datetime] = {}
+        for tp, partition in list(self._partitions.items()):
+            if tp.topic == topic.name and (now := await self._time_of(tp, partition)) is not None:
+                times[tp.partition] = now
+        return times
+
+    async def _time_of(self, tp: TopicPartition, partition: _Partition) -> datetime | None:
+        consumer = self._consumer()
+        if tp not in consumer.assignment():
+            return None
+        if partition.applied is None:
+            partition.applied = await self._first_offset(consumer, tp)
+        end, poll_ms = consumer.highwater(tp), consumer.last_poll_timestamp(tp)
+        if end is None or poll_ms is None or partition.applied is None:
+            return partition.time
+        LAG.labels(tp.topic, str(tp.partition)).set(max(0, end - partition.applied))
+        if poll_ms != partition.poll_ms:
+            partition.confirmed_ms, partition.poll_ms = partition.poll_ms, poll_ms
+        now = partition.reached
+        if partition.applied >= end and partition.confirmed_ms is not None:
+            # The latest answer was asked for after the one before it had arrived. So what the broker had at that
+            # earlier moment is applied; the later moment proves nothing, the event loop may have been busy since.
+            confirmed = self._clock.at(partition.confirmed_ms / 1000)
+            now = confirmed if now is None or confirmed > now else now
+        if now is not None and (partition.time is None or now > partition.time):
+            partition.time = now
+        return partition.time
+
+    @staticmethod
+    async def _first_offset(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
+        try:
+            async with asyncio.timeout(5):
+                committed = await consumer.committed(tp)
+                if committed is not None:
+                    return int(committed)
+                return int((await consumer.beginning_offsets([tp]))[tp])
+        except (KafkaError, TimeoutError):
+            return None
+
+    async def caught_up(self, topic: Topic) -> bool:
+        """Whether every owned partition of the topic is applied to the end that the broker last reported."""
+        consumer = self._consumer()
+        for tp, partition in self._partitions.items():
+            if tp.topic != topic.name:
+                continue
+            if tp not in consumer.assignment():
+                return False
+            if partition.applied is None:
+                partition.applied = await self._first_offset(consumer, tp)
+            end = consumer.highwater(tp)
+            if end is None or partition.applied is None or partition.applied < end:
+                return False
+        return True
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """aiokafka waits for both before and after a rebalance, heartbeats going on meanwhile."""
+
+    def __init__(self, consumption: Consumption) -> None:
+        self._consumption = consumption
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        await self._consumption._revoked()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        await self._consumption._assigned(assigned)
+
+
+async def _parse(records: tuple[Record, ...], _original: Callable[..., Awaitable[Any]]) -> KafkaMessage:
+    """FastStream's own parser loses a record whose header is null or not UTF-8; we read no header here."""
+    return KafkaMessage(body=b"", raw_message=records, consumer=_NO_CONSUMER)
+
+
+async def _decode(message: KafkaMessage, _original: Callable[..., Awaitable[Any]]) -> list[Record]:
+    return list(message.raw_message)
+
+
+class _NoConsumer:
+    """FastStream never commits for us."""
+
+    async def commit(self) -> None:
+        raise AssertionError("commits are explicit")
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        raise AssertionError("seeks are not used")
+
+
+_NO_CONSUMER = _NoConsumer()
+
+
+def backoff(attempt: int) -> float:
+    """Seconds before the next try: doubling from 0.1 with jitter, far below the poll interval."""
+    return float(min(BACKOFF_SECONDS_MAX, 0.1 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0))  # noqa: S311 jitter
+
+
+def dead_letter(record: Record, reason: str, detail: str, *, service: str, failed_at: datetime) -> Outgoing:
+    """The raw record for operators; headers say why, whence and when, after those it came with."""
+    why = {
+        "dondoc-reason": reason,
+        "dondoc-detail": detail[:1000],
+        "dondoc-topic": record.topic,
+        "dondoc-partition": str(record.partition),
+        "dondoc-offset": str(record.offset),
+        "dondoc-record-timestamp-ms": str(record.timestamp),
+        "dondoc-service": service,
+        "dondoc-failed-at": failed_at.isoformat(),
+    }
+    return Outgoing(
+        topic=DEADLETTERS.name,
+        key=record.key,
+        value=record.value,
+        headers=(*record.headers, *((name, text.encode()) for name, text in why.items())),
+    )

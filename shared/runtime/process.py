@@ -1,0 +1,153 @@
+"""A service's process: one HTTP server, one FastStream app, some loops; started in order, stopped in reverse."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+import structlog
+import uvicorn
+from faststream import FastStream
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Route
+
+from shared.runtime.consuming import Consumption
+from shared.runtime.crash import Crash, crash_process
+from shared.runtime.errors import is_transient
+from shared.runtime.ops import Check, ops_routes
+from shared.runtime.publishing import Publisher
+from shared.runtime.settings import ProcessSettings
+from shared.runtime.watchdog import Watchdog
+
+log = structlog.get_logger()
+
+Step = Callable[[], Awaitable[None]]
+
+
+class Loop:
+    """Work done again and again until the process stops. A transient error waits; any other ends the process."""
+
+    def __init__(self, name: str, turn: Step, *, every_seconds: float) -> None:
+        self.name = name
+        self._turn = turn
+        self._every_seconds = every_seconds
+
+    async def run(self, watchdog: Watchdog, crash: Crash) -> None:
+        """Turn until cancelled."""
+        while True:
+            watchdog.beat(self.name)
+            try:
+                await self._turn()
+            except Exception as error:
+                if not is_transient(error):
+                    crash(f"loop {self.name!r} failed", error)
+                    raise
+                log.warning("loop.waits", loop=self.name, cause=type(error).__name__)
+                await asyncio.sleep(1.0)
+            await asyncio.sleep(self._every_seconds)
+
+
+def make_app(
+    *,
+    name: str,
+    routes: Sequence[BaseRoute],
+    watchdog: Watchdog,
+    publisher: Publisher,
+    consumption: Consumption | None = None,
+    loops: Sequence[Loop] = (),
+    ready: Mapping[str, Check] | None = None,
+    before: Sequence[Step] = (),
+    after: Sequence[Step] = (),
+    crash: Crash = crash_process,
+) -> Starlette:
+    """Compose a service. `before` runs first on start (indexes, migrations), `after` last on stop (closing clients)."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start_parts() -> None:
+        for step in before:
+            await _until_possible(step)
+        await _until_possible(publisher.start)
+
+    async def start_loops() -> None:
+        if consumption is not None:
+            consumption.watch()
+        tasks.extend(asyncio.create_task(loop.run(watchdog, crash), name=loop.name) for loop in loops)
+        watchdog.start()
+        log.info("service.started")
+
+    async def stop_loops() -> None:
+        await watchdog.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def stop_parts() -> None:
+        await publisher.stop()
+        for step in after:
+            await step()
+        log.info("service.stopped")
+
+    # FastStream stops consuming (draining the batch in hand) between on_shutdown and after_shutdown.
+    app = FastStream(
+        *([consumption.broker] if consumption is not None else []),
+        logger=None,
+        on_startup=[start_parts],
+        after_startup=[start_loops],
+        on_shutdown=[stop_loops],
+        after_shutdown=[stop_parts],
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        if consumption is None:
+            await start_parts()
+            await start_loops()
+            yield
+            await stop_loops()
+            await stop_parts()
+        else:
+            async with app:
+                yield
+
+    checks: dict[str, Check] = {"producer": _as_check(lambda: publisher.connected), **(ready or {})}
+    if consumption is not None:
+        checks["consumer"] = consumption.ready
+    ops: list[Route] = ops_routes(watchdog, checks)
+    return Starlette(routes=[*ops, *routes], lifespan=lifespan)
+
+
+def _as_check(state: Callable[[], bool]) -> Check:
+    async def check() -> bool:
+        return state()
+
+    return check
+
+
+async def _until_possible(step: Step) -> None:
+    """Start order must not matter: wait for Kafka and MongoDB as long as it takes, saying so."""
+    for attempt in range(1_000_000):
+        try:
+            await step()
+            return
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("start.waits", cause=type(error).__name__, attempt=attempt)
+            await asyncio.sleep(min(2.0, 0.2 * 2 ** min(attempt, 4)))
+
+
+def serve(app: Starlette, settings: ProcessSettings) -> None:
+    """Run until SIGTERM or SIGINT; uvicorn owns the signals and drains open requests first."""
+    uvicorn.run(
+        app,
+        host=settings.http_host,
+        port=settings.http_port,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.drain_seconds),
+        timeout_keep_alive=30,
+        backlog=512,
+    )
