@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import structlog
@@ -136,7 +138,10 @@ async def _until_possible(step: Step) -> None:
 
 
 def serve(app: Starlette, settings: ProcessSettings) -> None:
-    """Run until SIGTERM or SIGINT; uvicorn owns the signals and drains open requests first."""
+    """Run until SIGTERM or SIGINT; uvicorn owns the signals and drains open requests first. A stop asked for exits 0."""
+    # uvicorn raises the signal again once it has stopped; without these that would look like being killed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     uvicorn.run(
         app,
         host=settings.http_host,

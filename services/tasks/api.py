@@ -1,0 +1,178 @@
+"""Reading tasks and submissions over HTTP. No decisions here; the schedule is computed at the moment of asking."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+import pydantic_core
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from services.tasks import wire
+from services.tasks.domain.deadlines import schedule_at
+from services.tasks.domain.decide import Rules
+from services.tasks.domain.task import Result, Task
+from services.tasks.ports import Change, LedgerEntry, Stored, TaskFilter
+from services.tasks.settings import Settings
+from shared.runtime.clock import Clock
+
+PAGE_DEFAULT = 50
+PAGE_MAX = 500
+FILTERS = frozenset({"agency", "result", "directive", "due_before", "schedule", "cursor", "limit", "province"})
+
+
+class Reading(Protocol):
+    """What the API reads."""
+
+    async def tasks(self, ids: list[str]) -> Mapping[str, Stored]: ...
+
+    async def list_tasks(self, wanted: TaskFilter, *, after: str | None, limit: int) -> list[Task]: ...
+
+    async def history(self, task_id: str) -> list[Change] | None: ...
+
+    async def ledger_by_id(self, submission_id: str, source: str | None, limit: int) -> list[LedgerEntry]: ...
+
+
+class TaskApi:
+    """`/v1/tasks` and `/v1/submissions`."""
+
+    def __init__(self, store: Any, clock: Clock, rules: Rules, settings: Settings) -> None:
+        self._store: Reading = store
+        self._clock = clock
+        self._rules = rules
+
+    def routes(self) -> list[Route]:
+        """All routes; the more specific first, since a task id contains slashes."""
+        return [
+            Route("/v1/tasks", self.list_tasks),
+            Route("/v1/tasks/{task_id:path}/history", self.history),
+            Route("/v1/tasks/{task_id:path}", self.task),
+            Route("/v1/submissions/{submission_id:path}", self.submission),
+        ]
+
+    async def list_tasks(self, request: Request) -> Response:
+        """A page of tasks in order of id; `next` continues it."""
+        query = request.query_params
+        if unknown := sorted(set(query) - FILTERS):
+            return problem(
+                400, "unknown_filter", f"Unknown filter {unknown[0]!r}. Known: {', '.join(sorted(FILTERS))}."
+            )
+        try:
+            limit = min(PAGE_MAX, max(1, int(query.get("limit", PAGE_DEFAULT))))
+            after = _read_cursor(query["cursor"]) if "cursor" in query else None
+            due_before = datetime.fromisoformat(query["due_before"]) if "due_before" in query else None
+            result = Result(query["result"]).value if "result" in query else None
+        except ValueError as error:
+            return problem(400, "malformed_filter", f"A filter cannot be read: {error}")
+        if due_before is not None and due_before.tzinfo is None:
+            return problem(400, "malformed_filter", "due_before needs an offset, e.g. 2024-10-20T00:00:00+07:00.")
+        wanted = TaskFilter(query.get("province"), query.get("agency"), result, query.get("directive"), due_before)
+        rows: list[dict[str, Any]] = []
+        more = True
+        while more and len(rows) < limit:
+            page = await self._store.list_tasks(wanted, after=after, limit=PAGE_MAX if "schedule" in query else limit)
+            more = bool(page)
+            for task in page:
+                after = task.task_id
+                row = self._row(task)
+                if query.get("schedule") in {None, row["schedule"]}:
+                    rows.append(row)
+                if len(rows) == limit:
+                    break
+        return answer({"tasks": rows, "next": _write_cursor(after) if more and after else None})
+
+    async def task(self, request: Request) -> Response:
+        """One task, whole."""
+        task_id = request.path_params["task_id"]
+        stored = (await self._store.tasks([task_id])).get(task_id)
+        if stored is None:
+            return problem(404, "unknown_task", f"No task {task_id} is known. Check the id, or wait for its directive.")
+        return answer({**self._row(stored.task), **wire.snapshot(stored.task)})
+
+    async def history(self, request: Request) -> Response:
+        """Every change of a task: who, when received, what, why."""
+        task_id = request.path_params["task_id"]
+        changes = await self._store.history(task_id)
+        if changes is None:
+            return problem(404, "unknown_task", f"No task {task_id} is known. Check the id, or wait for its directive.")
+        return answer({"task_id": task_id, "changes": changes})
+
+    async def submission(self, request: Request) -> Response:
+        """What became of a submission. With `?source=` where several sources use the same id."""
+        submission_id = request.path_params["submission_id"]
+        entries = await self._store.ledger_by_id(submission_id, request.query_params.get("source"), 10)
+        if not entries:
+            return problem(
+                404,
+                "unknown_submission",
+                "No submission with this id has been taken up yet. If ingest answered 202, wait.",
+            )
+        if len(entries) > 1:
+            sources = ", ".join(sorted(entry.source for entry in entries))
+            return problem(409, "several_sources", f"Several sources used this id; add ?source=. Sources: {sources}.")
+        entry = entries[0]
+        return answer(
+            {
+                "id": entry.id,
+                "source": entry.source,
+                "type": entry.type,
+                "agency": entry.agency,
+                "task_id": entry.task_id,
+                "received_at": entry.received_at,
+                "outcome": entry.outcome,
+                "reason": entry.reason,
+                "detail": entry.detail,
+                "id_reused": entry.reused,
+            }
+        )
+
+    def _row(self, task: Task) -> dict[str, Any]:
+        schedule, days_late = schedule_at(task, self._clock.now(), self._rules.calendar)
+        due = task.deadline
+        return {
+            "task_id": task.task_id,
+            "title": task.title,
+            "agency": task.agency,
+            "directive": task.directive,
+            "clause": task.clause,
+            "period": task.period,
+            "result": task.result,
+            "schedule": schedule,
+            "days_late": days_late,
+            "nominal": due.nominal if due else None,
+            "legal": due.legal if due else None,
+            "operational": due.operational if due else None,
+            "original": task.deadlines[0].nominal if task.deadlines else None,
+            "policy": due.policy if due else None,
+        }
+
+
+def answer(content: Mapping[str, Any]) -> Response:
+    """A JSON answer; dates and enums as on the topics."""
+    return Response(pydantic_core.to_json(content), media_type="application/json")
+
+
+def problem(status: int, code: str, detail: str) -> Response:
+    """RFC 9457."""
+    content = {
+        "type": f"https://dondoc.example/problems/{code}",
+        "title": code.replace("_", " "),
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    return Response(pydantic_core.to_json(content), status_code=status, media_type="application/problem+json")
+
+
+def _write_cursor(task_id: str) -> str:
+    return base64.urlsafe_b64encode(task_id.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise ValueError("the cursor is not one of ours; take it from `next`") from error

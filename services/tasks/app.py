@@ -1,0 +1,87 @@
+"""The map of tasks: what comes in goes where."""
+
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+
+from services.tasks.api import TaskApi
+from services.tasks.handlers import TaskHandlers, Teller
+from services.tasks.mongo import MongoTaskStore
+from services.tasks.ports import Message
+from services.tasks.rules import read_rules
+from services.tasks.settings import Settings
+from services.tasks.shaping import Shaping
+from services.tasks.sweep import Sweep
+from shared.contracts.codec import Event
+from shared.contracts.topics import SUBMISSIONS
+from shared.runtime.clock import clock_from
+from shared.runtime.consuming import Consumption, Record
+from shared.runtime.crash import Crash, crash_process
+from shared.runtime.mongodb import connect, ping
+from shared.runtime.process import Loop, make_app
+from shared.runtime.publishing import Outgoing, Publisher
+from shared.runtime.watchdog import Watchdog
+
+SERVICE = "tasks"
+
+
+def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
+    """Wire the service; nothing connects before the app starts."""
+    clock = clock_from(settings.clock)
+    rules = read_rules(settings.calendar_file, settings.policy_file)
+    client = connect(settings.mongodb_uri, app_name=f"dondoc-{SERVICE}")
+    store = MongoTaskStore(client[f"{settings.database_prefix}_{SERVICE}"])
+    watchdog = Watchdog(settings.stuck_seconds, crash)
+    publisher = Publisher(
+        settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}", beat=lambda: watchdog.beat("poll")
+    )
+
+    async def publish(messages: Sequence[Message]) -> None:
+        await publisher.publish([Outgoing(one.topic, one.key.encode(), one.value) for one in messages])
+
+    async def partition_of(key: str) -> int:
+        return await publisher.partition_of(SUBMISSIONS.name, key.encode())
+
+    teller = Teller(store, publish, clock)
+    shaping = Shaping(store, teller, partition_of, clock, rules)
+    handlers = TaskHandlers(store, teller, partition_of, clock, rules, shaping.on_submission)
+    shaping.tasks = handlers
+    sweep = Sweep(store, teller, handlers, clock, rules)
+
+    async def on_dead(event: Event | None, record: Record, reason: str, detail: str) -> None:
+        await handlers.on_dead(event, reason, detail)
+
+    consumption = Consumption(
+        topics=[SUBMISSIONS],
+        group=SERVICE,
+        apply=handlers.on_submissions,
+        publisher=publisher,
+        clock=clock,
+        watchdog=watchdog,
+        settings=settings,
+        service=SERVICE,
+        on_dead=on_dead,
+        crash=crash,
+    )
+
+    async def turn() -> None:
+        await sweep.turn(consumption)
+
+    async def close() -> None:
+        client.close()
+
+    async def mongodb_answers() -> bool:
+        return await ping(client)
+
+    return make_app(
+        name=SERVICE,
+        routes=TaskApi(store, clock, rules, settings).routes(),
+        watchdog=watchdog,
+        publisher=publisher,
+        consumption=consumption,
+        loops=[Loop("sweep", turn, every_seconds=settings.timer_poll_seconds)],
+        ready={"mongodb": mongodb_answers},
+        before=[store.prepare],
+        after=[close],
+        crash=crash,
+    )

@@ -1,0 +1,190 @@
+"""From the words of a document to three dates: nominal, legal, operational; and how a task stands at an instant.
+
+The words have no statutory definition (domain §2.4), so each reading is a policy with its citation.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Literal
+
+from services.tasks.domain.calendar import WorkingCalendar, end_of, local_day, start_of
+from services.tasks.domain.task import Cause, Deadline, Document, Result, Schedule, Task
+
+
+class Boundary(StrEnum):
+    """The word before the named day."""
+
+    BEFORE = "before"
+    BY = "by"
+    WITHIN = "within"
+
+
+@dataclass(frozen=True, slots=True)
+class FixedRule:
+    """One named day or period."""
+
+    boundary: Boundary
+    day: date | None = None
+    period: str | None = None
+    hour: time | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecurringRule:
+    """A day in every period from `starts_on` to `ends_on`."""
+
+    every: Literal["weekly", "monthly", "quarterly", "half_yearly", "yearly"]
+    boundary: Boundary
+    day: int | None
+    starts_on: date
+    ends_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RelativeRule:
+    """A number of days after a day that is known when the task is assigned."""
+
+    days: int
+    working: bool
+    after: date | None
+    """None: after the day the task was assigned."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEndedRule:
+    """No day."""
+
+    nature: str
+
+
+DueRule = FixedRule | RecurringRule | RelativeRule | OpenEndedRule
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How one wording is read. `rolls_forward`: a last day off moves to the next working day."""
+
+    name: str
+    rolls_forward: bool
+    citation: str
+
+
+POLICIES: dict[Boundary, Policy] = {
+    # Rolling a "before" forward would cross the very day the document names (domain §0.4).
+    Boundary.BEFORE: Policy(
+        "before-named-day",
+        False,
+        "“trước ngày D”: ngày cuối là D − 1, không lùi sang ngày làm việc sau vì sẽ vượt ngày đã nêu",
+    ),
+    Boundary.BY: Policy("by-named-day", True, "BLDS 2015 Điều 148 khoản 5 (áp dụng tương tự)"),
+    Boundary.WITHIN: Policy("within-period", True, "BLDS 2015 Điều 146, 148 khoản 5 (áp dụng tương tự)"),
+}
+
+
+def last_day_of(period: str) -> date:
+    """The last day of `2024-11`, `2024-Q4`, `2024-H2`, `2024`, `2024-W45` or of a day `2024-11-05`."""
+    year = int(period[:4])
+    rest = period[5:]
+    if not rest:
+        return date(year, 12, 31)
+    if rest[0] == "W":
+        return date.fromisocalendar(year, int(rest[1:]), 7)
+    if rest[0] == "Q":
+        return _end_of_month(year, 3 * int(rest[1]))
+    if rest[0] == "H":
+        return _end_of_month(year, 6 * int(rest[1]))
+    if len(rest) == 5:
+        return date.fromisoformat(period)
+    return _end_of_month(year, int(rest))
+
+
+def _end_of_month(year: int, month: int) -> date:
+    return date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)
+
+
+def named_in_month(year: int, month: int, day: int) -> date:
+    """Day `day` of a month; a month without that day has its last day instead (Civil Code art. 148.3)."""
+    return min(date(year, month, 1) + timedelta(days=day - 1), _end_of_month(year, month))
+
+
+def nominal_day(boundary: Boundary, named: date) -> date:
+    """The last day that the words allow."""
+    return named - timedelta(days=1) if boundary is Boundary.BEFORE else named
+
+
+def deadline(
+    nominal: date,
+    policy: Policy,
+    calendar: WorkingCalendar,
+    *,
+    version: int,
+    cause: Cause,
+    document: Document | None = None,
+    hour: time | None = None,
+) -> Deadline:
+    """The three dates of one nominal day."""
+    legal = calendar.on_or_after(nominal) if policy.rolls_forward else nominal
+    return Deadline(
+        version=version,
+        nominal=nominal,
+        legal=legal,
+        operational=calendar.on_or_before(nominal),
+        due_at=end_of(legal) if hour is None else start_of(legal, hour),
+        policy=policy.name,
+        citation=policy.citation,
+        document=document,
+        cause=cause,
+    )
+
+
+def single_deadline(
+    rule: FixedRule | RelativeRule | OpenEndedRule,
+    calendar: WorkingCalendar,
+    *,
+    cause: Cause,
+    document: Document | None,
+) -> Deadline | None:
+    """The first deadline of an obligation that does not recur."""
+    match rule:
+        case OpenEndedRule():
+            return None
+        case FixedRule(boundary, day, period, hour):
+            named = day if day is not None else last_day_of(period or "")
+            nominal = nominal_day(boundary, named)
+            return deadline(nominal, POLICIES[boundary], calendar, version=1, cause=cause, document=document, hour=hour)
+        case RelativeRule(days, working, after):
+            # The first day is not counted (Civil Code art. 147).
+            start = after or local_day(cause.received_at)
+            nominal = calendar.shift(start, days) if working else start + timedelta(days=days)
+            return deadline(nominal, POLICIES[Boundary.BY], calendar, version=1, cause=cause, document=document)
+
+
+DUE_SOON_WORKING_DAYS = 3
+
+
+def schedule_at(task: Task, instant: datetime, calendar: WorkingCalendar) -> tuple[Schedule, int]:
+    """How a task stands in time at an instant, and how many calendar days late it is.
+
+    A completed task is judged by when its accepted result was received, an open one by the instant; a result that
+    was received in time and awaits review does not become overdue by waiting.
+    """
+    due = task.deadline
+    accepted = task.accepted_result
+    if due is None:
+        return (Schedule.ON_TIME, 0) if accepted is not None else (Schedule.NO_DEADLINE, 0)
+    if accepted is not None:
+        days = days_late(due, accepted.cause.received_at)
+        return (Schedule.LATE if days or accepted.cause.received_at >= due.due_at else Schedule.ON_TIME), days
+    waiting = task.unjudged_result
+    if waiting is not None and waiting.cause.received_at < due.due_at:
+        return Schedule.ON_TRACK, 0
+    if instant >= due.due_at and task.result not in {Result.DISCONTINUED, Result.TRANSFERRED}:
+        return Schedule.OVERDUE, days_late(due, instant)
+    soon = calendar.shift(due.operational, -DUE_SOON_WORKING_DAYS)
+    return (Schedule.DUE_SOON if local_day(instant) >= soon else Schedule.ON_TRACK), 0
+
+
+def days_late(due: Deadline, instant: datetime) -> int:
+    """Calendar days between the legal last day and the local day of an instant; 0 when not after it."""
+    return max(0, (local_day(instant) - due.legal).days)

@@ -1,0 +1,143 @@
+"""What the passing of time does: reminders, overdue, escalation, reminders of the reviewer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from functools import lru_cache
+
+from services.tasks.domain.calendar import WorkingCalendar, local_day, start_of
+from services.tasks.domain.task import Deadline, Milestone, MilestoneKind, Result, Task
+
+
+@dataclass(frozen=True, slots=True)
+class MilestonePolicy:
+    """When what fires. Days are working days; reminders are counted back from the operational day."""
+
+    reminder_days_before: tuple[int, ...] = (7, 3, 1, 0)
+    escalation_days_after: tuple[int, ...] = (1, 5, 10)
+    review_days_after: tuple[int, ...] = (3, 10)
+    reminder_time: time = time(8, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A milestone that will fire at `at`, unless something happens first."""
+
+    key: str
+    kind: MilestoneKind
+    level: int
+    days_before: int
+    at: datetime
+
+
+@lru_cache(maxsize=50_000)
+def _deadline_plan(
+    operational: date, legal: date, due_at: datetime, policy: MilestonePolicy, calendar: WorkingCalendar
+) -> tuple[Planned, ...]:
+    plan = [
+        Planned(
+            f"due_soon-{days}",
+            MilestoneKind.DUE_SOON,
+            0,
+            days,
+            start_of(calendar.shift(operational, -days), policy.reminder_time),
+        )
+        for days in policy.reminder_days_before
+    ]
+    plan.append(Planned("overdue", MilestoneKind.OVERDUE, 0, 0, due_at))
+    plan.extend(
+        Planned(
+            f"escalation-{level}",
+            MilestoneKind.ESCALATION,
+            level,
+            0,
+            max(due_at, start_of(calendar.shift(legal, days), policy.reminder_time)),
+        )
+        for level, days in enumerate(policy.escalation_days_after, start=1)
+    )
+    return tuple(sorted(plan, key=lambda planned: planned.at))
+
+
+@lru_cache(maxsize=10_000)
+def _review_plan(
+    number: int, received_on: date, policy: MilestonePolicy, calendar: WorkingCalendar
+) -> tuple[Planned, ...]:
+    return tuple(
+        Planned(
+            f"review-{number}-{days}",
+            MilestoneKind.REVIEW_REMINDER,
+            0,
+            0,
+            start_of(calendar.shift(received_on, days), policy.reminder_time),
+        )
+        for days in policy.review_days_after
+    )
+
+
+def milestone_id(task: Task, planned: Planned, version: int) -> str:
+    """`{task}:{milestone}:{deadline version}`: a moved deadline re-arms, a retry does not."""
+    return f"{task.task_id}:{planned.key}:{version}"
+
+
+def pending(task: Task, policy: MilestonePolicy, calendar: WorkingCalendar) -> Iterator[tuple[Planned, int]]:
+    """The milestones still to fire, in order of time, with the deadline version they belong to."""
+    match task.result:
+        case Result.ASSIGNED | Result.IN_PROGRESS:
+            due = task.deadline
+            if due is None:
+                return
+            plan, version, since = (
+                _deadline_plan(due.operational, due.legal, due.due_at, policy, calendar),
+                due.version,
+                due.cause.received_at,
+            )
+        case Result.SUBMITTED:
+            waiting = task.unjudged_result
+            assert waiting is not None, "submitted means that a result awaits review"
+            if task.acceptance == "automatic":
+                return
+            plan, version, since = (
+                _review_plan(waiting.number, local_day(waiting.cause.received_at), policy, calendar),
+                task.deadline.version if task.deadline else 0,
+                waiting.cause.received_at,
+            )
+        case _:
+            return
+    # A milestone that was taken back may fire again: an on-time result that surfaced late can still be returned.
+    fired = {milestone.id for milestone in task.milestones if milestone.retracted is None}
+    for planned in plan:
+        # A reminder from before the deadline was given reminds of nothing; an overdue is true all the same.
+        if planned.at <= since and planned.kind in {MilestoneKind.DUE_SOON, MilestoneKind.REVIEW_REMINDER}:
+            continue
+        if milestone_id(task, planned, version) not in fired:
+            yield planned, version
+
+
+def next_at(task: Task, policy: MilestonePolicy, calendar: WorkingCalendar) -> datetime | None:
+    """When time will next do something to the task."""
+    first = next(pending(task, policy, calendar), None)
+    return first[0].at if first is not None else None
+
+
+def fired(task: Task, planned: Planned, version: int, *, fired_at: datetime) -> Milestone:
+    """The milestone as it is kept."""
+    return Milestone(
+        id=milestone_id(task, planned, version),
+        kind=planned.kind,
+        level=planned.level,
+        days_before=planned.days_before,
+        deadline_version=version,
+        at=planned.at,
+        fired_at=fired_at,
+    )
+
+
+def in_force(task: Task, deadline: Deadline) -> Iterator[Milestone]:
+    """Overdue and escalations of a deadline version that still stand."""
+    return (
+        milestone
+        for milestone in task.milestones
+        if milestone.deadline_version == deadline.version
+        and milestone.retracted is None
+        and milestone.kind in {MilestoneKind.OVERDUE, MilestoneKind.ESCALATION}
+    )

@@ -1,0 +1,233 @@
+"""The task: one agency's share of one obligation, for one period where it recurs. States derive from facts."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Literal
+
+
+class Result(StrEnum):
+    """Where the work stands, as asserted and verified."""
+
+    ASSIGNED = "assigned"
+    IN_PROGRESS = "in_progress"
+    SUBMITTED = "submitted"
+    COMPLETED = "completed"
+    SUSPENDED = "suspended"
+    DISCONTINUED = "discontinued"
+    TRANSFERRED = "transferred"
+
+
+class Schedule(StrEnum):
+    """How the work stands in time, computed at an instant and never stored as truth."""
+
+    NO_DEADLINE = "no_deadline"
+    ON_TRACK = "on_track"
+    DUE_SOON = "due_soon"
+    OVERDUE = "overdue"
+    ON_TIME = "on_time"
+    LATE = "late"
+
+
+class MilestoneKind(StrEnum):
+    """What the passing of time does to a task."""
+
+    DUE_SOON = "due_soon"
+    OVERDUE = "overdue"
+    ESCALATION = "escalation"
+    REVIEW_REMINDER = "review_reminder"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Which event made a fact, who sent it, when it was received (what counts) and when it was recorded."""
+
+    event_id: str
+    actor: str
+    received_at: datetime
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as people cite it."""
+
+    issued_on: date
+    number: str | None = None
+    issuer: str | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """One version of the deadline. The highest version is in force; the first stays for ever."""
+
+    version: int
+    nominal: date
+    legal: date
+    operational: date
+    due_at: datetime
+    policy: str
+    citation: str
+    document: Document | None
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class ResultEntry:
+    """One result handed in, and the verdict on it."""
+
+    number: int
+    document: Document
+    summary: str
+    evidence_count: int
+    delay_cause: str | None
+    cause: Cause
+    verdict: Literal["accepted", "returned"] | None = None
+    verdict_note: str = ""
+    verdict_cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """A request for more time and what became of it."""
+
+    requested_last_day: date
+    reason: str
+    cause: Cause
+    outcome: Literal["granted", "refused"] | None = None
+    outcome_cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Milestone:
+    """A milestone that fired."""
+
+    id: str
+    kind: MilestoneKind
+    level: int
+    days_before: int
+    deadline_version: int
+    at: datetime
+    fired_at: datetime
+    retracted: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Something in the way, and its stages."""
+
+    obstacle_id: str
+    description: str
+    beyond_authority: bool
+    cause: Cause
+    answered: Cause | None = None
+    forwarded_to: Literal["chairman", "committee"] | None = None
+    forwarded: Cause | None = None
+    cleared: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """Money given for the task by a decision."""
+
+    allocation_id: str
+    fiscal_year: int
+    amount_vnd: int
+    document: Document
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Disbursement:
+    """Money paid out, cumulative, as of a day."""
+
+    as_of: date
+    cumulative_vnd: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The latest word on progress."""
+
+    percent: int
+    note: str
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the task ended without result."""
+
+    how: Literal["discontinued", "transferred"]
+    reason: str
+    document: Document | None
+    successor: str | None
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """All that is known of a task. Every change makes a new value with a higher `seq`."""
+
+    task_id: str
+    province: str
+    directive: str
+    clause: str
+    agency: str
+    period: str | None
+    title: str
+    phrase: str
+    category: str
+    bases: tuple[str, ...]
+    cooperating: tuple[str, ...]
+    reviewer: str
+    acceptance: Literal["reviewer", "automatic"]
+    assigned: Cause
+    seq: int = 0
+    predecessor: str | None = None
+    acknowledged: Cause | None = None
+    progress: Progress | None = None
+    deadlines: tuple[Deadline, ...] = ()
+    results: tuple[ResultEntry, ...] = ()
+    extensions: tuple[Extension, ...] = ()
+    milestones: tuple[Milestone, ...] = ()
+    obstacles: tuple[Obstacle, ...] = ()
+    allocations: tuple[Allocation, ...] = ()
+    disbursements: tuple[Disbursement, ...] = ()
+    ended: End | None = None
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """The deadline in force."""
+        return self.deadlines[-1] if self.deadlines else None
+
+    @property
+    def accepted_result(self) -> ResultEntry | None:
+        """The result that completed the task."""
+        return next((entry for entry in self.results if entry.verdict == "accepted"), None)
+
+    @property
+    def unjudged_result(self) -> ResultEntry | None:
+        """The latest result, while nobody has judged it."""
+        latest = self.results[-1] if self.results else None
+        return latest if latest is not None and latest.verdict is None else None
+
+    @property
+    def result(self) -> Result:
+        """Derived from the facts, so that it cannot contradict them."""
+        if self.ended is not None:
+            return Result(self.ended.how)
+        if self.accepted_result is not None:
+            return Result.COMPLETED
+        if self.unjudged_result is not None:
+            return Result.SUBMITTED
+        if self.progress is not None or self.results:
+            return Result.IN_PROGRESS
+        return Result.ASSIGNED
+
+    @property
+    def is_open(self) -> bool:
+        """Whether work on it can still be reported."""
+        return self.ended is None and self.accepted_result is None

@@ -1,0 +1,441 @@
+"""on_submissions(): claim → load → decide → save → tell → close. Run twice on the same records, it ends the same.
+
+Every write is one task document holding the new state, the fence and what is still untold (ADR 0002). Whatever is
+killed between two steps, a redelivery or the sweep finishes.
+"""
+
+import asyncio
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+
+from services.tasks import metrics, wire
+from services.tasks.domain.commands import Cancel, Command, Reassign
+from services.tasks.domain.decide import (
+    EXPLANATIONS,
+    Decision,
+    Fact,
+    Reason,
+    Rules,
+    advance,
+    assign,
+    decide,
+    reject,
+    succeed,
+    successor_id,
+)
+from services.tasks.domain.milestones import next_at
+from services.tasks.domain.task import Cause, Task
+from services.tasks.ports import (
+    LedgerEntry,
+    Message,
+    Outcome,
+    Parked,
+    Position,
+    Registry,
+    Stored,
+    TaskStore,
+    Untold,
+    Verdict,
+    Write,
+)
+from shared.contracts.codec import Event
+from shared.contracts.events import KeyedBy
+from shared.runtime.clock import Clock
+from shared.runtime.consuming import Received
+from shared.runtime.errors import PermanentError, TransientError
+
+log = structlog.get_logger()
+
+RACES_MAX = 30
+CHUNK = 500
+
+Publish = Callable[[Sequence[Message]], Awaitable[None]]
+PartitionOf = Callable[[str], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A claimed submission on its way to a task."""
+
+    event: Event
+    entry: LedgerEntry
+    key: bytes | None = None
+    foreign: bool = False
+    """Its record's key is not the task's: the fence cannot see it, so its key is kept in the document."""
+    parked: bool = False
+
+    @property
+    def position(self) -> Position:
+        """Where its record stands."""
+        return self.entry.position
+
+
+class Teller:
+    """Publishes what documents owe and closes the ledger, then forgets it. Order: tell, close, forget."""
+
+    def __init__(self, store: TaskStore, publish: Publish, clock: Clock) -> None:
+        self._store = store
+        self._publish = publish
+        self._clock = clock
+
+    async def tell(self, owed: Mapping[str, Untold]) -> None:
+        """Tell what tasks owe, in order per task."""
+        if not owed:
+            return
+        await self._publish([message for untold in owed.values() for message in untold.messages])
+        verdicts = [verdict for untold in owed.values() for verdict in untold.verdicts]
+        await self.close(verdicts)
+        await self._store.told({task_id: untold.token for task_id, untold in owed.items()})
+
+    async def tell_entries(self, registry: Registry, owed: Mapping[str, Untold]) -> None:
+        """Tell what registry documents owe."""
+        for entry_id, untold in owed.items():
+            await self._publish(untold.messages)
+            await self.close(untold.verdicts)
+            await self._store.entry_told(registry, entry_id, untold.token)
+
+    async def close(self, verdicts: Sequence[Verdict]) -> None:
+        """Write outcomes into the ledger and take the closed ones out of the waiting room."""
+        await self._store.close(verdicts, recorded_at=self._clock.now())
+        await self._store.unpark([verdict.key for verdict in verdicts if verdict.outcome.final])
+        for verdict in verdicts:
+            metrics.SUBMISSIONS.labels(verdict.outcome.value, verdict.reason).inc()
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Publish what no document owes; the caller must be able to do it again."""
+        await self._publish(messages)
+
+
+class TaskHandlers:
+    """Applies submissions to tasks."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        teller: Teller,
+        partition_of: PartitionOf,
+        clock: Clock,
+        rules: Rules,
+        shape: "Callable[[Submission], Awaitable[None]]",
+    ) -> None:
+        self._store = store
+        self._teller = teller
+        self._partition_of = partition_of
+        self._clock = clock
+        self._rules = rules
+        self._shape = shape
+
+    async def on_submissions(self, records: Sequence[Received]) -> None:
+        """Apply a batch of records."""
+        claimed = await self._claim(records)
+        to_tasks: list[Submission] = []
+        for submission in claimed:
+            if submission.entry.task_id is not None:
+                to_tasks.append(submission)
+            else:
+                await self._shape(submission)
+        await self.apply(to_tasks)
+
+    async def _claim(self, records: Sequence[Received]) -> list[Submission]:
+        """Take each submission once, for ever: the ledger knows what came before, under which content."""
+        submissions = []
+        for record in records:
+            try:
+                entry = wire.ledger_entry(record.event, Position(record.partition, record.offset))
+            except wire.NotReceivedError as error:
+                raise PermanentError("not_received", str(error)) from error
+            submissions.append(
+                Submission(record.event, entry, record.key, foreign=record.event.kind.keyed_by is not KeyedBy.TASK)
+            )
+        known = await self._store.claim([submission.entry for submission in submissions])
+        fresh: list[Submission] = []
+        reused: list[str] = []
+        for submission in submissions:
+            before = known.get(submission.entry.key)
+            if before is None:
+                fresh.append(submission)
+            elif before.position == submission.position:
+                if before.outcome is Outcome.IN_FLIGHT:
+                    fresh.append(submission)
+            elif before.digest == submission.entry.digest:
+                metrics.REPEATS.labels("same_content").inc()
+            else:
+                reused.append(submission.entry.key)
+                await self._tell_reuse(submission)
+        if reused:
+            await self._store.note_reuse(reused)
+        return fresh
+
+    async def _tell_reuse(self, submission: Submission) -> None:
+        metrics.REPEATS.labels("id_reused").inc()
+        log.warning("submission.id_reused", event_id=submission.entry.key, agency=submission.entry.agency)
+        message = wire.rejection(
+            submission.event,
+            reason="id_reused",
+            detail="This source and id were used before with other content. Send it again under a new id.",
+            event_id=f"{submission.entry.key}:reused:{submission.entry.digest}",
+            task=None,
+            at=self._cause(submission),
+        )
+        await self._teller.publish([message])
+
+    def _cause(self, submission: Submission) -> Cause:
+        return wire.cause_of(submission.event, recorded_at=self._clock.now())
+
+    # -- tasks -----------------------------------------------------------------------------------------------------
+
+    async def apply(self, submissions: Sequence[Submission]) -> None:
+        """Apply submissions to their tasks, in order per task; park those whose task is not known."""
+        waiting: dict[str, list[Submission]] = {}
+        for submission in submissions:
+            assert submission.entry.task_id is not None, "only submissions about a task come here"
+            waiting.setdefault(submission.entry.task_id, []).append(submission)
+        owed: dict[str, Untold] = {}
+        for attempt in range(RACES_MAX):
+            if not waiting:
+                break
+            if attempt:
+                metrics.LOST_RACES.inc(len(waiting))
+                await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 jitter
+            stored = await self._store.tasks(waiting)
+            await self._park([one for task_id, some in waiting.items() if task_id not in stored for one in some])
+            waiting = {task_id: some for task_id, some in waiting.items() if task_id in stored}
+            await self._drop_settled(waiting)
+            writes: dict[str, Write] = {}
+            successors: dict[str, Write] = {}
+            for task_id, some in waiting.items():
+                write = await self._fold(stored[task_id], some, successors)
+                if write is not None:
+                    writes[task_id] = write
+                elif (untold := stored[task_id].untold) is not None:
+                    owed[task_id] = untold
+            await self._save_new(successors, owed)
+            lost = await self._store.save_tasks(list(writes.values()))
+            owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
+            waiting = {task_id: some for task_id, some in waiting.items() if task_id in lost}
+        else:
+            if waiting:
+                raise TransientError(f"{len(waiting)} tasks are written by others all the time")
+        await self._teller.tell(owed)
+
+    async def _drop_settled(self, waiting: Mapping[str, list[Submission]]) -> None:
+        """A parked submission has no fence. Its ledger entry, read after its task, says whether it was applied."""
+        keys = {one.entry.key for some in waiting.values() for one in some if one.parked}
+        if not keys:
+            return
+        ledger = await self._store.ledger(keys)
+        settled = {key for key in keys if key not in ledger or ledger[key].outcome is not Outcome.PARKED}
+        for some in waiting.values():
+            some[:] = [one for one in some if one.entry.key not in settled]
+
+    async def _fold(
+        self, stored: Stored, submissions: Iterable[Submission], successors: dict[str, Write]
+    ) -> Write | None:
+        """Decide each submission that is not in the document yet."""
+        fold = Fold(stored, self._rules)
+        for submission in submissions:
+            if fold.has(submission):
+                continue
+            command = wire.command(submission.event.data)
+            assert command is not None, "an event with a task id is a command on a task"
+            cause = self._cause(submission)
+            decision = await self._decide(fold.task, command, cause)
+            if isinstance(command, Reassign) and not decision.rejected:
+                successor = succeed(decision.task, command.to_agency, cause)
+                successors[successor.task_id] = await self.new_write(successor, submission.event)
+            fold.take(submission, decision)
+        return fold.write() if fold.touched else None
+
+    async def _decide(self, task: Task, command: Command, cause: Cause) -> Decision:
+        if isinstance(command, Reassign):
+            agency_id = f"{task.province}/{command.to_agency}"
+            if not await self._store.entries(Registry.AGENCIES, [agency_id]):
+                return reject(task, Reason.UNKNOWN_AGENCY, cause=cause)
+            if await self._store.tasks([successor_id(task, command.to_agency)]) and not task.ended:
+                return reject(task, Reason.SAME_AGENCY, cause=cause)
+        return decide(task, command, cause=cause, rules=self._rules)
+
+    async def _park(self, submissions: Sequence[Submission]) -> None:
+        """Keep what is about a task that is not known; its directive may be on its way."""
+        new = [submission for submission in submissions if not submission.parked]
+        if not new:
+            return
+        await self._store.park(
+            [
+                Parked(
+                    submission.entry.key,
+                    submission.entry.task_id or "",
+                    submission.position,
+                    submission.entry.received_at,
+                    wire.as_received(submission.event),
+                )
+                for submission in new
+            ]
+        )
+        await self._teller.close([Verdict(one.entry.key, Outcome.PARKED, "task_not_known_yet") for one in new])
+
+    # -- new tasks and time ----------------------------------------------------------------------------------------
+
+    async def new_write(self, task: Task, event: Event | None) -> Write:
+        """The first write of a task."""
+        decision = assign(task)
+        metrics.FACTS.labels("assigned").inc()
+        return Write(
+            task=decision.task,
+            partition=await self._partition_of(task.task_id),
+            offset=-1,
+            steps=(),
+            untold=Untold(_token(), tuple(wire.message(fact, event) for fact in decision.facts)),
+            replaces=None,
+            next_at=next_at(decision.task, self._rules.milestones, self._rules.calendar),
+            history=tuple(wire.change(fact) for fact in decision.facts),
+        )
+
+    async def create(self, tasks: Sequence[Task], event: Event | None) -> int:
+        """Create tasks that do not exist yet and tell them; those that exist are left as they are."""
+        created = 0
+        for start in range(0, len(tasks), CHUNK):
+            writes = {task.task_id: await self.new_write(task, event) for task in tasks[start : start + CHUNK]}
+            owed: dict[str, Untold] = {}
+            created += await self._save_new(writes, owed)
+            await self._teller.tell(owed)
+        return created
+
+    async def _save_new(self, writes: Mapping[str, Write], owed: dict[str, Untold]) -> int:
+        existing = await self._store.save_tasks(list(writes.values()))
+        owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in existing})
+        for task_id, stored in (await self._store.tasks(existing)).items():
+            # Created by an earlier try that did not get round to telling.
+            if stored.untold is not None:
+                owed[task_id] = stored.untold
+        return len(writes) - len(existing)
+
+    async def pass_time(self, due: Mapping[str, Stored], times: Mapping[int, datetime]) -> int:
+        """Fire what is due on tasks, each by its partition's time. Lost races are left to the next turn."""
+        writes: dict[str, Write] = {}
+        recorded_at = self._clock.now()
+        for task_id, stored in due.items():
+            decision = advance(stored.task, now=times[stored.partition], recorded_at=recorded_at, rules=self._rules)
+            fold = Fold(stored, self._rules)
+            fold.pass_to(decision)
+            writes[task_id] = fold.write()
+            for fact in decision.facts:
+                metrics.MILESTONES.labels(fact.kind.value).inc()
+                metrics.LATENESS_SECONDS.observe((recorded_at - fact.cause.received_at).total_seconds())
+        lost = await self._store.save_tasks(list(writes.values()))
+        metrics.LOST_RACES.inc(len(lost))
+        await self._teller.tell({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
+        return len(writes) - len(lost)
+
+    async def cancel_all(self, task_ids: Sequence[str], command: Cancel, submission: Submission) -> int:
+        """End tasks one by one, as steps of one event that concerns them all."""
+        cancelled = 0
+        for start in range(0, len(task_ids), CHUNK):
+            chunk = task_ids[start : start + CHUNK]
+            for _ in range(RACES_MAX):
+                if not chunk:
+                    break
+                stored = await self._store.tasks(chunk)
+                writes: dict[str, Write] = {}
+                owed: dict[str, Untold] = {}
+                for task_id, one in stored.items():
+                    fold = Fold(one, self._rules)
+                    if fold.has(submission):
+                        if one.untold is not None:
+                            owed[task_id] = one.untold
+                        continue
+                    decision = decide(one.task, command, cause=self._cause(submission), rules=self._rules)
+                    if decision.rejected:
+                        continue
+                    fold.take(submission, decision, closes=False)
+                    writes[task_id] = fold.write()
+                lost = await self._store.save_tasks(list(writes.values()))
+                owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
+                await self._teller.tell(owed)
+                cancelled += len(writes) - len(lost)
+                chunk = [task_id for task_id in chunk if task_id in lost]
+        return cancelled
+
+    async def on_dead(self, event: Event | None, reason: str, detail: str) -> None:
+        """Remember that a submission went to the dead letters."""
+        if event is not None:
+            await self._teller.close([Verdict(event.key, Outcome.DEAD, reason, detail)])
+
+
+class Fold:
+    """One document's next state, growing submission by submission in memory."""
+
+    def __init__(self, stored: Stored, rules: Rules) -> None:
+        self._stored = stored
+        self._rules = rules
+        self.task = stored.task
+        self.touched = False
+        self._offset = stored.offset
+        self._steps = stored.steps
+        self._messages: list[Message] = list(stored.untold.messages) if stored.untold else []
+        self._verdicts: list[Verdict] = list(stored.untold.verdicts) if stored.untold else []
+        self._facts: list[Fact] = []
+
+    def has(self, submission: Submission) -> bool:
+        """Whether the document holds this submission already."""
+        if submission.foreign:
+            return submission.entry.key in self._steps
+        if submission.parked:
+            return any(verdict.key == submission.entry.key for verdict in self._verdicts)
+        return submission.position.partition == self._stored.partition and submission.position.offset <= self._offset
+
+    def take(self, submission: Submission, decision: Decision, *, closes: bool = True) -> None:
+        """Add a decided submission. `closes`: the ledger entry closes with this document."""
+        self._add(decision, submission.event)
+        if submission.foreign:
+            self._steps = (*self._steps, submission.entry.key)
+        elif not submission.parked and submission.position.partition == self._stored.partition:
+            self._offset = submission.position.offset
+        if closes:
+            self._verdicts.append(
+                Verdict(
+                    submission.entry.key,
+                    Outcome.REJECTED if decision.rejected else Outcome.APPLIED,
+                    decision.reason.value,
+                    EXPLANATIONS.get(decision.reason, ""),
+                )
+            )
+
+    def pass_to(self, decision: Decision) -> None:
+        """Add what time did."""
+        self._add(decision, None)
+
+    def _add(self, decision: Decision, event: Event | None) -> None:
+        self.touched = True
+        self.task = decision.task
+        self._facts.extend(decision.facts)
+        for fact in decision.facts:
+            self._messages.append(wire.message(fact, event))
+            metrics.FACTS.labels(fact.kind.value).inc()
+
+    def write(self) -> Write:
+        """The write that makes it so."""
+        return Write(
+            task=self.task,
+            partition=self._stored.partition,
+            offset=self._offset,
+            steps=self._steps,
+            untold=Untold(_token(), tuple(self._messages), tuple(self._verdicts)),
+            replaces=self._stored.version,
+            next_at=next_at(self.task, self._rules.milestones, self._rules.calendar),
+            history=tuple(wire.change(fact) for fact in self._facts),
+        )
+
+
+def _token() -> str:
+    return uuid.uuid4().hex
+
+
+def as_step(submission: Submission) -> Submission:
+    """The same submission as a step on documents of other keys."""
+    return replace(submission, foreign=True)

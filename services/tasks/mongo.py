@@ -1,0 +1,493 @@
+"""MongoTaskStore: one document per task holds state, version, fence and what is untold. No transactions (ADR 0002)."""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from pymongo import ASCENDING, IndexModel, InsertOne, UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from services.tasks.domain.directive import Obligation
+from services.tasks.domain.task import Task
+from services.tasks.ports import (
+    Change,
+    Entry,
+    EntryWrite,
+    LedgerEntry,
+    Message,
+    ObligationState,
+    Outcome,
+    Parked,
+    Position,
+    Registry,
+    Stored,
+    TaskFilter,
+    Untold,
+    Verdict,
+    Write,
+)
+from shared.runtime.mongodb import Database, Document
+
+_TASK = TypeAdapter(Task)
+_OBLIGATION = TypeAdapter(Obligation)
+_DUPLICATE_KEY = 11000
+UNTOLD_PAGE = 500
+STEPS_KEPT = 50
+"""Keys of events from other partitions that a document remembers; they are few in a task's life."""
+
+
+class MongoTaskStore:
+    """Implements ports.TaskStore on one MongoDB database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tasks = database["tasks"]
+        self._ledger = database["ledger"]
+        self._parked = database["parked"]
+        self._directives = database["directives"]
+        self._obligations = database["obligations"]
+
+    async def prepare(self) -> None:
+        """Create the indexes that the queries below rest on. Safe to repeat."""
+        timed = {"next_at": {"$type": "date"}}
+        await self._tasks.create_indexes(
+            [
+                IndexModel([("p", ASCENDING), ("next_at", ASCENDING)], partialFilterExpression=timed, name="timers"),
+                IndexModel(
+                    [("p", ASCENDING), ("pend.at", ASCENDING)],
+                    partialFilterExpression={"pend.tok": {"$exists": True}},
+                    name="untold",
+                ),
+                IndexModel([("province", ASCENDING), ("agency", ASCENDING), ("_id", ASCENDING)], name="by_agency"),
+                IndexModel(
+                    [("province", ASCENDING), ("directive", ASCENDING), ("_id", ASCENDING)], name="by_directive"
+                ),
+            ]
+        )
+        await self._ledger.create_indexes(
+            [
+                IndexModel([("id", ASCENDING)], name="by_id"),
+                IndexModel([("outcome", ASCENDING)], name="by_outcome"),
+            ]
+        )
+        await self._parked.create_indexes([IndexModel([("p", ASCENDING), ("off", ASCENDING)], name="in_order")])
+        await self._obligations.create_indexes(
+            [IndexModel([("p", ASCENDING), ("next_at", ASCENDING)], partialFilterExpression=timed, name="timers")]
+        )
+        for registry in Registry:
+            await self._database[registry.value].create_indexes(
+                [
+                    IndexModel(
+                        [("p", ASCENDING), ("pend.at", ASCENDING)],
+                        partialFilterExpression={"pend.tok": {"$exists": True}},
+                        name="untold",
+                    ),
+                    IndexModel([("data.province", ASCENDING)], name="by_province"),
+                ]
+            )
+
+    # -- ledger ----------------------------------------------------------------------------------------------------
+
+    async def claim(self, entries: Sequence[LedgerEntry]) -> Mapping[str, LedgerEntry]:
+        if not entries:
+            return {}
+        try:
+            await self._ledger.insert_many([_ledger_document(entry) for entry in entries], ordered=False)
+        except BulkWriteError as error:
+            return await self.ledger({failure["op"]["_id"] for failure in _only_duplicates(error)})
+        return {}
+
+    async def ledger(self, keys: Collection[str]) -> Mapping[str, LedgerEntry]:
+        if not keys:
+            return {}
+        found = self._ledger.find({"_id": {"$in": list(keys)}})
+        return {document["_id"]: _ledger_entry(document) async for document in found}
+
+    async def ledger_by_id(self, submission_id: str, source: str | None, limit: int) -> list[LedgerEntry]:
+        """Ledger entries with this id, of one source or of all."""
+        query: Document = {"id": submission_id} if source is None else {"id": submission_id, "source": source}
+        return [_ledger_entry(document) async for document in self._ledger.find(query).limit(limit)]
+
+    async def close(self, verdicts: Sequence[Verdict], *, recorded_at: datetime) -> None:
+        if not verdicts:
+            return
+        await self._ledger.bulk_write(
+            [
+                UpdateOne(
+                    {"_id": verdict.key},
+                    {
+                        "$set": {
+                            "outcome": verdict.outcome.value,
+                            "reason": verdict.reason,
+                            "detail": verdict.detail,
+                            "recorded_at": recorded_at,
+                        }
+                    },
+                )
+                for verdict in verdicts
+            ],
+            ordered=False,
+        )
+
+    async def note_reuse(self, keys: Sequence[str]) -> None:
+        await self._ledger.bulk_write([UpdateOne({"_id": key}, {"$inc": {"reused": 1}}) for key in keys])
+
+    async def count_outcomes(self) -> dict[str, int]:
+        """How many submissions stand at each outcome."""
+        return {outcome.value: await self._ledger.count_documents({"outcome": outcome.value}) for outcome in Outcome}
+
+    # -- tasks -----------------------------------------------------------------------------------------------------
+
+    async def tasks(self, ids: Collection[str]) -> Mapping[str, Stored]:
+        if not ids:
+            return {}
+        found = self._tasks.find({"_id": {"$in": list(ids)}}, {"history": 0})
+        return {document["_id"]: _stored(document) async for document in found}
+
+    async def save_tasks(self, writes: Sequence[Write]) -> frozenset[str]:
+        if not writes:
+            return frozenset()
+        new = [write for write in writes if write.replaces is None]
+        changed = [write for write in writes if write.replaces is not None]
+        lost: set[str] = set()
+        operations: list[InsertOne[Document] | UpdateOne] = [InsertOne(_new_document(write)) for write in new]
+        operations += [_update(write) for write in changed]
+        try:
+            result = await self._tasks.bulk_write(operations, ordered=False)
+            matched = result.matched_count
+        except BulkWriteError as error:
+            lost.update(failure["op"]["_id"] for failure in _only_duplicates(error))
+            matched = int(error.details["nMatched"])
+        if matched < len(changed):
+            lost |= await self._losers(changed)
+        return frozenset(lost)
+
+    async def _losers(self, writes: Sequence[Write]) -> set[str]:
+        """A bulk write does not say which update missed; the token that is now stored does."""
+        mine = {write.task.task_id: write.untold.token for write in writes}
+        kept = self._tasks.find({"_id": {"$in": list(mine)}}, {"tok": 1})
+        stored = {document["_id"]: document.get("tok") async for document in kept}
+        return {task_id for task_id, token in mine.items() if stored.get(task_id) != token}
+
+    async def told(self, tokens: Mapping[str, str]) -> None:
+        by_token: dict[str, list[str]] = {}
+        for task_id, token in tokens.items():
+            by_token.setdefault(token, []).append(task_id)
+        for token, ids in by_token.items():
+            await self._tasks.update_many({"_id": {"$in": ids}, "pend.tok": token}, {"$unset": {"pend": ""}})
+
+    async def untold(self, partitions: Collection[int], *, older_than_seconds: float) -> Mapping[str, Untold]:
+        return await self._untold_in("tasks", partitions, older_than_seconds)
+
+    async def _untold_in(
+        self, collection: str, partitions: Collection[int], older_than_seconds: float
+    ) -> dict[str, Untold]:
+        if not partitions:
+            return {}
+        before = _real_now() - older_than_seconds
+        query = {"p": {"$in": list(partitions)}, "pend.tok": {"$exists": True}, "pend.at": {"$lte": before}}
+        found = self._database[collection].find(query, {"pend": 1}).limit(UNTOLD_PAGE)
+        return {document["_id"]: _read_untold(document["pend"]) async for document in found}
+
+    async def due(self, times: Mapping[int, datetime], limit: int) -> Mapping[str, Stored]:
+        if not times:
+            return {}
+        found = self._tasks.find(_due_query(times), {"history": 0}).sort("next_at", ASCENDING).limit(limit)
+        return {document["_id"]: _stored(document) async for document in found}
+
+    async def open_task_ids(self, province: str, directive: str) -> Sequence[str]:
+        query = {"province": province, "directive": directive, "open": True}
+        return [document["_id"] async for document in self._tasks.find(query, {"_id": 1})]
+
+    # -- parked ----------------------------------------------------------------------------------------------------
+
+    async def park(self, parked: Sequence[Parked]) -> None:
+        await self._parked.bulk_write(
+            [
+                UpdateOne(
+                    {"_id": one.key},
+                    {
+                        "$setOnInsert": {
+                            "task_id": one.task_id,
+                            "p": one.position.partition,
+                            "off": one.position.offset,
+                            "received_at": one.received_at,
+                            "value": one.value,
+                        }
+                    },
+                    upsert=True,
+                )
+                for one in parked
+            ],
+            ordered=False,
+        )
+
+    async def parked(self, partitions: Collection[int], limit: int) -> Sequence[Parked]:
+        if not partitions:
+            return []
+        found = (
+            self._parked.find({"p": {"$in": list(partitions)}})
+            .sort([("p", ASCENDING), ("off", ASCENDING)])
+            .limit(limit)
+        )
+        return [
+            Parked(
+                document["_id"],
+                document["task_id"],
+                Position(document["p"], document["off"]),
+                document["received_at"],
+                bytes(document["value"]),
+            )
+            async for document in found
+        ]
+
+    async def unpark(self, keys: Sequence[str]) -> None:
+        if keys:
+            await self._parked.delete_many({"_id": {"$in": list(keys)}})
+
+    # -- registry --------------------------------------------------------------------------------------------------
+
+    async def entries(self, registry: Registry, ids: Collection[str]) -> Mapping[str, Entry]:
+        return await self._entries(registry, {"_id": {"$in": list(ids)}})
+
+    async def entries_with(self, registry: Registry, equals: Mapping[str, Any]) -> Mapping[str, Entry]:
+        return await self._entries(registry, {f"data.{name}": value for name, value in equals.items()})
+
+    async def _entries(self, registry: Registry, query: Document) -> dict[str, Entry]:
+        found = self._database[registry.value].find(query).limit(5_000)
+        return {
+            document["_id"]: Entry(
+                document["_id"],
+                document["data"],
+                document["v"],
+                tuple(document["steps"]),
+                _read_untold(document["pend"]) if "pend" in document else None,
+            )
+            async for document in found
+        }
+
+    async def save_entry(self, registry: Registry, write: EntryWrite) -> bool:
+        fields = {
+            "p": write.partition,
+            "data": dict(write.data),
+            "steps": list(write.steps[-STEPS_KEPT:]),
+            "pend": _untold_document(write.untold),
+        }
+        collection = self._database[registry.value]
+        if write.replaces is None:
+            try:
+                await collection.insert_one({"_id": write.id, "v": 1, **fields})
+            except DuplicateKeyError:
+                return False
+            return True
+        result = await collection.update_one({"_id": write.id, "v": write.replaces}, {"$set": fields, "$inc": {"v": 1}})
+        return result.matched_count == 1
+
+    async def entry_told(self, registry: Registry, entry_id: str, token: str) -> None:
+        await self._database[registry.value].update_one({"_id": entry_id, "pend.tok": token}, {"$unset": {"pend": ""}})
+
+    async def untold_entries(
+        self, registry: Registry, partitions: Collection[int], *, older_than_seconds: float
+    ) -> Mapping[str, Untold]:
+        return await self._untold_in(registry.value, partitions, older_than_seconds)
+
+    # -- directives and obligations --------------------------------------------------------------------------------
+
+    async def directive_revision(self, province: str, directive: str) -> tuple[int, str] | None:
+        found = await self._directives.find_one({"_id": f"{province}/{directive}"})
+        return (int(found["revision"]), str(found["key"])) if found else None
+
+    async def save_directive(self, province: str, directive: str, revision: int, key: str) -> None:
+        await self._directives.update_one(
+            {"_id": f"{province}/{directive}"}, {"$setOnInsert": {"revision": revision, "key": key}}, upsert=True
+        )
+
+    async def save_obligation(self, state: ObligationState) -> None:
+        obligation = state.obligation
+        later: Document = (
+            {"$max": {"next_at": state.next_at}} if state.next_at is not None else {"$set": {"next_at": None}}
+        )
+        await self._obligations.update_one(
+            {"_id": obligation.obligation_id},
+            {
+                "$setOnInsert": {
+                    "p": state.partition,
+                    "province": obligation.province,
+                    "directive": obligation.directive,
+                    "obligation": _OBLIGATION.dump_python(obligation, mode="json"),
+                },
+                **later,
+            },
+            upsert=True,
+        )
+
+    async def obligations_due(self, times: Mapping[int, datetime], limit: int) -> Sequence[ObligationState]:
+        if not times:
+            return []
+        found = self._obligations.find(_due_query(times)).sort("next_at", ASCENDING).limit(limit)
+        return [
+            ObligationState(_OBLIGATION.validate_python(document["obligation"]), document["p"], document["next_at"])
+            async for document in found
+        ]
+
+    async def end_obligations(self, province: str, directive: str) -> None:
+        await self._obligations.update_many({"province": province, "directive": directive}, {"$set": {"next_at": None}})
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    async def list_tasks(self, wanted: TaskFilter, *, after: str | None, limit: int) -> list[Task]:
+        """Tasks in order of id, after a cursor."""
+        query: Document = {
+            name: value
+            for name, value in {
+                "province": wanted.province,
+                "agency": wanted.agency,
+                "directive": wanted.directive,
+                "result": wanted.result,
+            }.items()
+            if value is not None
+        }
+        if wanted.due_before is not None:
+            query["due_at"] = {"$lt": wanted.due_before}
+        if after is not None:
+            query["_id"] = {"$gt": after}
+        found = self._tasks.find(query, {"state": 1}).sort("_id", ASCENDING).limit(limit)
+        return [_TASK.validate_python(document["state"]) async for document in found]
+
+    async def history(self, task_id: str) -> list[Change] | None:
+        """Every change of a task in order; None for an unknown task."""
+        found = await self._tasks.find_one({"_id": task_id}, {"history": 1})
+        return None if found is None else [Change(**change) for change in found["history"]]
+
+
+# -- documents -----------------------------------------------------------------------------------------------------
+
+
+def _only_duplicates(error: BulkWriteError) -> list[Document]:
+    failures: list[Document] = error.details["writeErrors"]
+    if any(failure["code"] != _DUPLICATE_KEY for failure in failures) or error.details.get("writeConcernErrors"):
+        raise error
+    return failures
+
+
+def _real_now() -> float:
+    """Real time, for the age of what is untold: another process's sweep waits in real time."""
+    return time.time()
+
+
+def _due_query(times: Mapping[int, datetime]) -> Document:
+    return {"$or": [{"p": partition, "next_at": {"$lte": now}} for partition, now in times.items()]}
+
+
+def _fields(write: Write) -> Document:
+    task = write.task
+    deadline = task.deadline
+    return {
+        "p": write.partition,
+        "off": write.offset,
+        "steps": list(write.steps[-STEPS_KEPT:]),
+        "seq": task.seq,
+        "state": _TASK.dump_python(task, mode="json"),
+        "result": task.result.value,
+        "open": task.is_open,
+        "due_at": deadline.due_at if deadline else None,
+        "next_at": write.next_at,
+        "tok": write.untold.token,
+        "pend": _untold_document(write.untold),
+    }
+
+
+def _new_document(write: Write) -> Document:
+    task = write.task
+    return {
+        "_id": task.task_id,
+        "v": 1,
+        "province": task.province,
+        "directive": task.directive,
+        "clause": task.clause,
+        "agency": task.agency,
+        "period": task.period,
+        "history": [_change_document(change) for change in write.history],
+        **_fields(write),
+    }
+
+
+def _update(write: Write) -> UpdateOne:
+    return UpdateOne(
+        {"_id": write.task.task_id, "v": write.replaces},
+        {
+            "$set": _fields(write),
+            "$inc": {"v": 1},
+            "$push": {"history": {"$each": [_change_document(change) for change in write.history]}},
+        },
+    )
+
+
+def _change_document(change: Change) -> Document:
+    return {name: getattr(change, name) for name in Change.__slots__}
+
+
+def _untold_document(untold: Untold) -> Document:
+    return {
+        "tok": untold.token,
+        "at": _real_now(),
+        "messages": [{"t": one.topic, "k": one.key, "b": one.value} for one in untold.messages],
+        "verdicts": [{"k": v.key, "o": v.outcome.value, "r": v.reason, "d": v.detail} for v in untold.verdicts],
+    }
+
+
+def _read_untold(document: Document) -> Untold:
+    return Untold(
+        document["tok"],
+        tuple(Message(one["t"], one["k"], bytes(one["b"])) for one in document["messages"]),
+        tuple(Verdict(v["k"], Outcome(v["o"]), v["r"], v["d"]) for v in document["verdicts"]),
+    )
+
+
+def _stored(document: Document) -> Stored:
+    return Stored(
+        task=_TASK.validate_python(document["state"]),
+        version=document["v"],
+        partition=document["p"],
+        offset=document["off"],
+        steps=tuple(document["steps"]),
+        untold=_read_untold(document["pend"]) if "pend" in document else None,
+    )
+
+
+def _ledger_document(entry: LedgerEntry) -> Document:
+    return {
+        "_id": entry.key,
+        "source": entry.source,
+        "id": entry.id,
+        "type": entry.type,
+        "province": entry.province,
+        "agency": entry.agency,
+        "task_id": entry.task_id,
+        "received_at": entry.received_at,
+        "digest": entry.digest,
+        "p": entry.position.partition,
+        "off": entry.position.offset,
+        "outcome": entry.outcome.value,
+    }
+
+
+def _ledger_entry(document: Document) -> LedgerEntry:
+    return LedgerEntry(
+        key=document["_id"],
+        source=document["source"],
+        id=document["id"],
+        type=document["type"],
+        province=document["province"],
+        agency=document["agency"],
+        task_id=document["task_id"],
+        received_at=document["received_at"].astimezone(UTC),
+        digest=document["digest"],
+        position=Position(document["p"], document["off"]),
+        outcome=Outcome(document["outcome"]),
+        reason=document.get("reason", ""),
+        detail=document.get("detail", ""),
+        reused=document.get("reused", 0),
+    )

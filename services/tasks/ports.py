@@ -1,0 +1,286 @@
+"""What the handlers need from outside."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from services.tasks.domain.directive import Obligation
+from services.tasks.domain.task import Task
+
+
+class Outcome(StrEnum):
+    """What became of a submission."""
+
+    IN_FLIGHT = "in_flight"
+    PARKED = "parked"
+    APPLIED = "applied"
+    REJECTED = "rejected"
+    DEAD = "dead"
+
+    @property
+    def final(self) -> bool:
+        """Whether it will not change any more."""
+        return self in {Outcome.APPLIED, Outcome.REJECTED, Outcome.DEAD}
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a record stands in the submissions topic."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What is remembered of a submission, for ever."""
+
+    key: str
+    """`{source}#{id}`"""
+    source: str
+    id: str
+    type: str
+    province: str
+    agency: str
+    task_id: str | None
+    received_at: datetime
+    digest: str
+    position: Position
+    outcome: Outcome = Outcome.IN_FLIGHT
+    reason: str = ""
+    detail: str = ""
+    reused: int = 0
+    """How often the id came again with other content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of one submission, to be written into the ledger."""
+
+    key: str
+    outcome: Outcome
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A platform event to publish."""
+
+    topic: str
+    key: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a task's history."""
+
+    seq: int
+    what: str
+    reason: str
+    event_id: str
+    actor: str
+    received_at: datetime
+    recorded_at: datetime
+    previous: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """What a document's write still owes the world: events to publish, ledger entries to close."""
+
+    token: str
+    messages: tuple[Message, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A task with what makes its next write safe."""
+
+    task: Task
+    version: int
+    partition: int
+    offset: int
+    """Offset of the last record of `partition` that is in the value: the fence."""
+    steps: tuple[str, ...] = ()
+    """Keys of the events from other partitions that are in the value."""
+    untold: Untold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A new state of one task, replacing version `replaces` (None: it must not exist yet)."""
+
+    task: Task
+    partition: int
+    offset: int
+    steps: tuple[str, ...]
+    untold: Untold
+    replaces: int | None
+    next_at: datetime | None = None
+    history: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A submission for a task not known yet."""
+
+    key: str
+    task_id: str
+    position: Position
+    received_at: datetime
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ObligationState:
+    """A recurring obligation and when its next period opens."""
+
+    obligation: Obligation
+    partition: int
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which tasks are asked for."""
+
+    province: str | None = None
+    agency: str | None = None
+    result: str | None = None
+    directive: str | None = None
+    due_before: datetime | None = None
+
+
+class Registry(StrEnum):
+    """Small documents beside the tasks, told on topics of their own."""
+
+    AGENCIES = "agencies"
+    INDICATORS = "indicators"
+    TARGETS = "targets"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A registry document as stored: contract-shaped data and what makes its next write safe."""
+
+    id: str
+    data: Mapping[str, Any]
+    version: int
+    steps: tuple[str, ...] = ()
+    untold: Untold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryWrite:
+    """A new state of a registry document."""
+
+    id: str
+    data: Mapping[str, Any]
+    partition: int
+    steps: tuple[str, ...]
+    untold: Untold
+    replaces: int | None
+
+
+class TaskStore(Protocol):
+    """Task truth. Every write is one document, guarded by its version."""
+
+    async def claim(self, entries: Sequence[LedgerEntry]) -> Mapping[str, LedgerEntry]:
+        """Insert ledger entries that do not exist. Returns those that did, as they are."""
+        ...
+
+    async def ledger(self, keys: Collection[str]) -> Mapping[str, LedgerEntry]:
+        """Ledger entries by key."""
+        ...
+
+    async def close(self, verdicts: Sequence[Verdict], *, recorded_at: datetime) -> None:
+        """Write outcomes into the ledger."""
+        ...
+
+    async def note_reuse(self, keys: Sequence[str]) -> None:
+        """An id came again with other content."""
+        ...
+
+    async def tasks(self, ids: Collection[str]) -> Mapping[str, Stored]:
+        """Tasks by id; unknown ones are absent."""
+        ...
+
+    async def save_tasks(self, writes: Sequence[Write]) -> frozenset[str]:
+        """Write; returns the ids that lost to another writer (or exist already) and must be read again."""
+        ...
+
+    async def told(self, tokens: Mapping[str, str]) -> None:
+        """Forget what was owed: id → token."""
+        ...
+
+    async def untold(self, partitions: Collection[int], *, older_than_seconds: float) -> Mapping[str, Untold]:
+        """Tasks of these partitions that still owe something, by id, a bounded number."""
+        ...
+
+    async def due(self, times: Mapping[int, datetime], limit: int) -> Mapping[str, Stored]:
+        """Tasks of each partition whose next milestone is due by that partition's time, earliest first."""
+        ...
+
+    async def park(self, parked: Sequence[Parked]) -> None:
+        """Keep submissions whose task is not known."""
+        ...
+
+    async def parked(self, partitions: Collection[int], limit: int) -> Sequence[Parked]:
+        """Parked submissions in the order they came."""
+        ...
+
+    async def unpark(self, keys: Sequence[str]) -> None:
+        """Forget parked submissions."""
+        ...
+
+    async def entries(self, registry: Registry, ids: Collection[str]) -> Mapping[str, Entry]:
+        """Registry documents by id; unknown ones are absent."""
+        ...
+
+    async def entries_with(self, registry: Registry, equals: Mapping[str, Any]) -> Mapping[str, Entry]:
+        """Registry documents whose data has these values; at most some thousands."""
+        ...
+
+    async def save_entry(self, registry: Registry, write: EntryWrite) -> bool:
+        """Write; False when another writer was first and the document must be read again."""
+        ...
+
+    async def entry_told(self, registry: Registry, entry_id: str, token: str) -> None:
+        """Forget what a registry document owed."""
+        ...
+
+    async def untold_entries(
+        self, registry: Registry, partitions: Collection[int], *, older_than_seconds: float
+    ) -> Mapping[str, Untold]:
+        """Registry documents of these partitions that still owe something."""
+        ...
+
+    async def directive_revision(self, province: str, directive: str) -> tuple[int, str] | None:
+        """Known revision of a directive and the event key that brought it."""
+        ...
+
+    async def save_directive(self, province: str, directive: str, revision: int, key: str) -> None:
+        """Remember a directive."""
+        ...
+
+    async def open_task_ids(self, province: str, directive: str) -> Sequence[str]:
+        """Ids of a directive's tasks that have not ended."""
+        ...
+
+    async def save_obligation(self, state: ObligationState) -> None:
+        """Keep a recurring obligation; the opening instant never moves back."""
+        ...
+
+    async def obligations_due(self, times: Mapping[int, datetime], limit: int) -> Sequence[ObligationState]:
+        """Recurring obligations whose next period begins by their partition's time."""
+        ...
+
+    async def end_obligations(self, province: str, directive: str) -> None:
+        """No further periods of this directive open."""
+        ...

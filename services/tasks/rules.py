@@ -1,0 +1,63 @@
+"""Reads the calendar and the milestone policy of a province from their files; refuses broken ones at start."""
+
+from datetime import date, time
+from pathlib import Path
+from typing import Annotated
+
+import holidays
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.tasks.domain.calendar import WorkingCalendar
+from services.tasks.domain.decide import Rules
+from services.tasks.domain.milestones import MilestonePolicy
+
+FIRST_YEAR, LAST_YEAR = 2020, 2035
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    day: date
+    source: Annotated[str, Field(min_length=1)]
+
+
+class _CalendarFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    version: str
+    days_off: tuple[_Row, ...]
+    days_worked: tuple[_Row, ...]
+
+
+Days = Annotated[tuple[Annotated[int, Field(ge=0, le=60)], ...], Field(max_length=20)]
+
+
+class _PolicyFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    reminder_days_before: Days
+    escalation_days_after: Annotated[Days, Field(max_length=3)]
+    review_days_after: Days
+    reminder_time: time
+
+
+def read_rules(calendar_file: Path, policy_file: Path) -> Rules:
+    """Read both files. Raises pydantic's ValidationError naming the field, or OSError naming the file."""
+    return Rules(read_calendar(calendar_file), read_policy(policy_file))
+
+
+def read_calendar(path: Path) -> WorkingCalendar:
+    """Public holidays from the library, decided days from the file; the file wins."""
+    content = _CalendarFile.model_validate(yaml.safe_load(path.read_text()))
+    public = holidays.country_holidays("VN", years=range(FIRST_YEAR, LAST_YEAR + 1))
+    return WorkingCalendar.of(
+        {*public.keys(), *(row.day for row in content.days_off)},
+        {row.day for row in content.days_worked},
+        content.version,
+    )
+
+
+def read_policy(path: Path) -> MilestonePolicy:
+    """The milestone policy."""
+    content = _PolicyFile.model_validate(yaml.safe_load(path.read_text()))
+    return MilestonePolicy(
+        content.reminder_days_before, content.escalation_days_after, content.review_days_after, content.reminder_time
+    )

@@ -1,0 +1,18 @@
+"""Settings of tasks."""
+
+from pathlib import Path
+
+from shared.runtime.settings import ProcessSettings
+
+
+class Settings(ProcessSettings):
+    """What tasks needs beside what every process needs."""
+
+    http_port: int = 8081
+    timer_poll_seconds: float = 0.2
+    """Real time between looks at what time does."""
+    calendar_file: Path = Path(__file__).with_name("calendars") / "vietnam.yaml"
+    policy_file: Path = Path(__file__).with_name("policies") / "default.yaml"
+    jwks_file: Path | None = None
+    jwt_issuer: str = ""
+    jwt_audience: str = "dondoc"

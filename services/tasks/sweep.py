@@ -1,0 +1,137 @@
+"""What time does: leftovers are told, parked submissions applied or given up, periods opened, milestones fired."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import structlog
+
+from services.tasks import metrics, wire
+from services.tasks.domain.deadlines import RecurringRule
+from services.tasks.domain.decide import Rules
+from services.tasks.domain.directive import period_tasks
+from services.tasks.domain.recurrence import next_opening, opened_by
+from services.tasks.handlers import Submission, TaskHandlers, Teller
+from services.tasks.ports import ObligationState, Outcome, Parked, Registry, TaskStore, Verdict
+from shared.contracts.codec import decode
+from shared.contracts.topics import SUBMISSIONS
+from shared.runtime.clock import Clock
+from shared.runtime.consuming import Consumption
+
+log = structlog.get_logger()
+
+PAGE = 500
+PAGES_PER_TURN = 4
+"""Then records get their turn: a wave of timers must not hold submissions up."""
+UNTOLD_AFTER_SECONDS = 5.0
+"""Real time after which what is untold is taken for a crash's leftover, not for another replica's work in hand."""
+PARKED_HOURS_MAX = 24
+
+
+class Sweep:
+    """One turn of everything that nobody's submission triggers."""
+
+    def __init__(self, store: TaskStore, teller: Teller, tasks: TaskHandlers, clock: Clock, rules: Rules) -> None:
+        self._store = store
+        self._teller = teller
+        self._tasks = tasks
+        self._clock = clock
+        self._rules = rules
+
+    async def turn(self, consumption: Consumption) -> None:
+        """Sweep the partitions this replica owns, each up to its own time, while no record is being applied."""
+        async with consumption.holding():
+            owned = consumption.owned(SUBMISSIONS)
+            if not owned:
+                return
+            times = await consumption.partition_times(SUBMISSIONS)
+            if times:
+                behind = self._clock.now() - min(times.values())
+                metrics.TIMER_LAG_SECONDS.set(behind.total_seconds())
+            await self.tell_leftovers(owned)
+            await self.settle_parked(owned, times)
+            await self.open_periods(times)
+            await self.fire_due(times)
+
+    async def tell_leftovers(self, owned: list[int]) -> None:
+        """Publish what a crash left untold."""
+        owed = await self._store.untold(owned, older_than_seconds=UNTOLD_AFTER_SECONDS)
+        await self._teller.tell(owed)
+        metrics.SWEPT.inc(len(owed))
+        for registry in Registry:
+            entries = await self._store.untold_entries(registry, owned, older_than_seconds=UNTOLD_AFTER_SECONDS)
+            await self._teller.tell_entries(registry, entries)
+
+    async def settle_parked(self, owned: list[int], times: Mapping[int, datetime]) -> None:
+        """Apply what waited for its task; give up after a day, with a reason the agency can read."""
+        parked = await self._store.parked(owned, PAGE)
+        metrics.PARKED.set(len(parked))
+        if not parked:
+            return
+        ledger = await self._store.ledger([one.key for one in parked])
+        settled = [one.key for one in parked if one.key in ledger and ledger[one.key].outcome.final]
+        await self._store.unpark(settled)
+        live = [one for one in parked if one.key in ledger and ledger[one.key].outcome is Outcome.PARKED]
+        known = await self._store.tasks({one.task_id for one in live})
+        await self._tasks.apply(
+            [
+                Submission(decode(SUBMISSIONS.name, one.value), ledger[one.key], parked=True)
+                for one in live
+                if one.task_id in known
+            ]
+        )
+        for one in live:
+            now = times.get(one.position.partition)
+            if one.task_id not in known and now is not None and self._waited_long(one, now):
+                await self._give_up(one)
+
+    @staticmethod
+    def _waited_long(one: Parked, now: datetime) -> bool:
+        return now - one.received_at >= timedelta(hours=PARKED_HOURS_MAX)
+
+    async def _give_up(self, one: Parked) -> None:
+        event = decode(SUBMISSIONS.name, one.value)
+        detail = f"No directive made task {one.task_id} known within {PARKED_HOURS_MAX} hours. Check the task id."
+        cause = wire.cause_of(event, recorded_at=self._clock.now())
+        await self._teller.publish(
+            [
+                wire.rejection(
+                    event,
+                    reason="unknown_task",
+                    detail=detail,
+                    event_id=f"{one.key}:rejected",
+                    task=None,
+                    at=cause,
+                )
+            ]
+        )
+        await self._teller.close([Verdict(one.key, Outcome.REJECTED, "unknown_task", detail)])
+
+    async def open_periods(self, times: Mapping[int, datetime]) -> None:
+        """Open each period that has begun, once, however long nobody looked."""
+        for state in await self._store.obligations_due(times, PAGE):
+            await self._open(state, times[state.partition])
+
+    async def _open(self, state: ObligationState, now: datetime) -> None:
+        rule = state.obligation.due
+        assert isinstance(rule, RecurringRule), "only recurring obligations are kept"
+        recorded_at = self._clock.now()
+        tasks = [
+            task
+            for period in opened_by(rule, now)
+            if state.next_at is not None and period.opens_at >= state.next_at
+            for task in period_tasks(state.obligation, period, recorded_at=recorded_at, rules=self._rules)
+        ]
+        created = await self._tasks.create(tasks, None)
+        following = next_opening(rule, now)
+        await self._store.save_obligation(ObligationState(state.obligation, state.partition, following))
+        log.info("period.opened", obligation=state.obligation.obligation_id, tasks=created)
+
+    async def fire_due(self, times: Mapping[int, datetime]) -> None:
+        """Fire milestones whose time has come."""
+        for _ in range(PAGES_PER_TURN):
+            due = await self._store.due(times, PAGE)
+            if not due:
+                return
+            await self._tasks.pass_time(due, times)
+            if len(due) < PAGE:
+                return

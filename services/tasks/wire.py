@@ -1,0 +1,356 @@
+"""Contract ↔ domain; the only file of this service that knows the contract's models."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pydantic_core
+
+from services.tasks.domain import commands
+from services.tasks.domain.deadlines import Boundary, DueRule, FixedRule, OpenEndedRule, RecurringRule, RelativeRule
+from services.tasks.domain.decide import Fact, FactKind
+from services.tasks.domain.directive import Obligation
+from services.tasks.domain.task import Cause, Document, Task
+from services.tasks.ports import Change, LedgerEntry, Message, Position, Registry
+from shared.contracts import agency_events as said
+from shared.contracts import authority_events as ordered
+from shared.contracts import due_rules
+from shared.contracts.codec import Event, encode
+from shared.contracts.model import Document as WireDocument
+from shared.contracts.model import Part
+from shared.contracts.topics import AGENCIES, INDICATORS, TASKS
+
+SOURCE = "//dondoc/tasks"
+
+
+class NotReceivedError(ValueError):
+    """A record that did not come through ingest: it lacks `receivedat`, `province` or `agency`."""
+
+
+def ledger_entry(event: Event, position: Position) -> LedgerEntry:
+    """What the ledger keeps of a submission. Raises NotReceivedError."""
+    envelope = event.envelope
+    if envelope.receivedat is None or envelope.province is None or envelope.agency is None:
+        raise NotReceivedError("the record lacks receivedat, province or agency, which only ingest sets")
+    return LedgerEntry(
+        key=event.key,
+        source=envelope.source,
+        id=envelope.id,
+        type=envelope.type,
+        province=envelope.province,
+        agency=envelope.agency,
+        task_id=getattr(event.data, "task_id", None),
+        received_at=envelope.receivedat,
+        digest=digest(event),
+        position=position,
+    )
+
+
+def digest(event: Event) -> str:
+    """Same content, same digest: type, actor and data; not when it was sent or received."""
+    envelope = event.envelope
+    content = [envelope.type, envelope.province, envelope.agency, envelope.data]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+def cause_of(event: Event, *, recorded_at: datetime) -> Cause:
+    """The cause that facts of this submission carry."""
+    envelope = event.envelope
+    assert envelope.receivedat is not None, "checked by ledger_entry"
+    assert envelope.agency is not None, "checked by ledger_entry"
+    return Cause(event.key, envelope.agency, envelope.receivedat, recorded_at)
+
+
+def document(value: WireDocument) -> Document:
+    """A cited document."""
+    return Document(value.issued_on, value.number, value.issuer, value.title)
+
+
+def command(data: Part) -> commands.Command | None:
+    """The command that an event on one task stands for; None for events that are not about one task."""
+    match data:
+        case said.TaskAcknowledged():
+            return commands.Acknowledge()
+        case said.TaskProgressReported():
+            return commands.ReportProgress(data.percent, data.note)
+        case said.TaskResultSubmitted():
+            return commands.SubmitResult(
+                document(data.document), data.summary, len(data.evidence), data.delay_cause and data.delay_cause.value
+            )
+        case said.TaskDisbursementReported():
+            return commands.ReportDisbursement(data.as_of, data.cumulative_vnd)
+        case said.TaskObstacleRaised():
+            return commands.RaiseObstacle(data.obstacle_id, data.description, data.beyond_authority)
+        case said.TaskObstacleCleared():
+            return commands.ClearObstacle(data.obstacle_id)
+        case said.TaskExtensionRequested():
+            return commands.RequestExtension(data.requested_last_day, data.reason)
+        case ordered.TaskResultAccepted():
+            return commands.AcceptResult(data.note)
+        case ordered.TaskResultReturned():
+            return commands.ReturnResult(data.reason)
+        case ordered.TaskExtensionGranted():
+            return commands.GrantExtension(data.last_day, document(data.document), data.reason)
+        case ordered.TaskExtensionRefused():
+            return commands.RefuseExtension(data.reason)
+        case ordered.TaskCancelled():
+            return commands.Cancel(data.reason, document(data.document))
+        case ordered.TaskReassigned():
+            return commands.Reassign(data.to_agency, data.reason, document(data.document))
+        case ordered.TaskObstacleAnswered():
+            return commands.AnswerObstacle(data.obstacle_id)
+        case ordered.TaskObstacleForwarded():
+            return commands.ForwardObstacle(data.obstacle_id, data.to)
+        case ordered.BudgetAllocated():
+            return commands.Allocate(data.allocation_id, data.fiscal_year, data.amount_vnd, document(data.document))
+    return None
+
+
+def due_rule(rule: due_rules.DueRule, issued: ordered.DirectiveIssued) -> DueRule:
+    """The domain's due rule."""
+    match rule:
+        case due_rules.FixedDue():
+            return FixedRule(Boundary(rule.boundary.value), rule.day, rule.period, rule.hour)
+        case due_rules.RecurringDue():
+            return RecurringRule(
+                rule.every.value, Boundary(rule.boundary.value), rule.day, rule.starts_on, rule.ends_on
+            )
+        case due_rules.RelativeDue():
+            working = rule.unit is due_rules.DayUnit.WORKING
+            after = {"directive_issued": issued.issued_on, "assigned": None}.get(str(rule.after), rule.after)
+            return RelativeRule(rule.days, working, None if isinstance(after, str) else after)
+        case due_rules.OpenEndedDue():
+            return OpenEndedRule(rule.nature.value)
+
+
+def obligation(
+    item: ordered.Obligation,
+    issued: ordered.DirectiveIssued,
+    *,
+    province: str,
+    leads: tuple[str, ...],
+    cooperating: tuple[str, ...],
+    reviewer: str,
+    cause: Cause,
+) -> Obligation:
+    """An obligation with its agencies named."""
+    return Obligation(
+        province=province,
+        directive=issued.directive,
+        clause=item.clause,
+        title=item.title,
+        phrase=item.phrase,
+        category=item.category.value,
+        bases=item.bases,
+        leads=leads,
+        cooperating=cooperating,
+        due=due_rule(item.due, issued),
+        acceptance=item.acceptance,
+        reviewer=reviewer,
+        prior_document=document(item.extended_by.document) if item.extended_by else None,
+        issued=cause,
+    )
+
+
+def snapshot(task: Task) -> dict[str, Any]:
+    """The wire form of a task. Same field names as `TaskSnapshot`; tests/contract holds the two together."""
+    return {
+        "task_id": task.task_id,
+        "seq": task.seq,
+        "province": task.province,
+        "directive": task.directive,
+        "clause": task.clause,
+        "agency": task.agency,
+        "period": task.period,
+        "title": task.title,
+        "phrase": task.phrase,
+        "category": task.category,
+        "bases": task.bases,
+        "cooperating": task.cooperating,
+        "reviewer": task.reviewer,
+        "acceptance": task.acceptance,
+        "result": task.result,
+        "assigned": task.assigned,
+        "predecessor": task.predecessor,
+        "acknowledged": task.acknowledged,
+        "progress": task.progress,
+        "deadlines": task.deadlines,
+        "results": task.results,
+        "extensions": task.extensions,
+        "milestones": task.milestones,
+        "obstacles": task.obstacles,
+        "allocations": task.allocations,
+        "disbursements": task.disbursements,
+        "ended": task.ended,
+    }
+
+
+def message(fact: Fact, event: Event | None = None) -> Message:
+    """The event that tells a fact. Its id is `{task_id}:{seq}`: a repeat keeps it, and consumers drop it."""
+    task = fact.task
+    if fact.kind is FactKind.REJECTED:
+        assert event is not None, "only a submission is rejected"
+        return rejection(
+            event, reason=fact.reason.value, detail="", event_id=f"{task.task_id}:{task.seq}", task=task, at=fact.cause
+        )
+    cause = fact.cause
+    value = encode(
+        event_type=f"dondoc.task.{fact.kind.value}.v1",
+        event_id=f"{task.task_id}:{task.seq}",
+        source=SOURCE,
+        time=cause.recorded_at,
+        province=task.province,
+        subject=task.task_id,
+        traceparent=event.envelope.traceparent if event is not None else None,
+        data={
+            "task_id": task.task_id,
+            "seq": task.seq,
+            "change": {"reason": fact.reason, "cause": cause, "previous": fact.previous, "new": fact.new},
+            "task": snapshot(task),
+        },
+    )
+    return Message(TASKS.name, task.task_id, value)
+
+
+def rejection(event: Event, *, reason: str, detail: str, event_id: str, task: Task | None, at: Cause) -> Message:
+    """The event that tells why a submission had no effect."""
+    envelope = event.envelope
+    task_id = task.task_id if task is not None else getattr(event.data, "task_id", None)
+    value = encode(
+        event_type="dondoc.submission.rejected.v1",
+        event_id=event_id,
+        source=SOURCE,
+        time=at.recorded_at,
+        province=envelope.province or "",
+        subject=task_id,
+        traceparent=envelope.traceparent,
+        data={
+            "submission_source": envelope.source,
+            "submission_id": envelope.id,
+            "submission_type": envelope.type,
+            "agency": envelope.agency,
+            "received_at": envelope.receivedat,
+            "reason": reason,
+            "detail": detail,
+            "task_id": task_id,
+            "seq": task.seq if task is not None else None,
+            "task": snapshot(task) if task is not None else None,
+        },
+    )
+    # Without a snapshot it must not share the task's key: compaction would keep it instead of the task.
+    return Message(TASKS.name, task.task_id if task is not None else event.key, value)
+
+
+def change(fact: Fact) -> Change:
+    """The line of history of a fact."""
+    return Change(
+        seq=fact.task.seq,
+        what=fact.kind.value,
+        reason=fact.reason.value,
+        event_id=fact.cause.event_id,
+        actor=fact.cause.actor,
+        received_at=fact.cause.received_at,
+        recorded_at=fact.cause.recorded_at,
+        previous=fact.previous,
+        new=fact.new,
+    )
+
+
+def as_received(event: Event) -> bytes:
+    """The submission as it stood in the topic, for the waiting room."""
+    return pydantic_core.to_json(event.envelope.model_dump(mode="json", exclude_none=True))
+
+
+def agency_record(
+    data: ordered.AgencyRegistered, province: str, known: Mapping[str, Any] | None, cause: Cause
+) -> Mapping[str, Any]:
+    """The registry's record of an agency (`AgencyChanged`)."""
+    return {
+        "province": province,
+        "code": data.code,
+        "seq": int(known["seq"]) + 1 if known else 1,
+        "name": data.name,
+        "role": data.role.value,
+        "groups": list(data.groups),
+        "valid_from": data.valid_from.isoformat(),
+        "valid_to": None,
+        "successors": [],
+        "basis": None,
+        "head_title": data.head_title,
+        "contact": data.contact,
+        "head_contact": data.head_contact,
+        "cause": pydantic_core.to_jsonable_python(cause),
+    }
+
+
+def target_record(data: ordered.IndicatorTargetSet, province: str) -> Mapping[str, Any]:
+    """What is kept of a target."""
+    return {"province": province, **data.model_dump(mode="json")}
+
+
+def indicator_record(
+    data: said.IndicatorReported,
+    province: str,
+    agency: str,
+    known: Mapping[str, Any] | None,
+    target: Mapping[str, Any] | None,
+    *,
+    received_at: datetime,
+) -> Mapping[str, Any]:
+    """An indicator's value (`IndicatorValue`). A value received earlier never replaces one received later."""
+    if known is not None and known["reported_at"] and datetime.fromisoformat(known["reported_at"]) > received_at:
+        return {**known, "seq": int(known["seq"]) + 1}
+    value = {
+        "province": province,
+        "agency": agency,
+        "code": data.code,
+        "period": data.period,
+        "seq": int(known["seq"]) + 1 if known else 1,
+        "title": data.code,
+        "numerator": str(data.numerator),
+        "denominator": str(data.denominator),
+        "data_source": data.data_source,
+        "reported_at": received_at.isoformat(),
+        "at_least_percent": None,
+        "target_document": None,
+    }
+    return _with_target(value, target) if target is not None else value
+
+
+def indicator_with_target(known: Mapping[str, Any], target: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same value against a new target."""
+    return _with_target({**known, "seq": int(known["seq"]) + 1}, target)
+
+
+def _with_target(value: dict[str, Any], target: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **value,
+        "title": target["title"],
+        "at_least_percent": target["at_least_percent"],
+        "target_document": target["document"],
+    }
+
+
+def registry_message(registry: Registry, data: Mapping[str, Any], *, at: Cause) -> Message | None:
+    """The event that tells a registry document; targets are told with the values they belong to."""
+    match registry:
+        case Registry.AGENCIES:
+            topic, key, event_type = AGENCIES.name, data["code"], "dondoc.agency.changed.v1"
+        case Registry.INDICATORS:
+            key = f"{data['province']}/{data['agency']}/{data['code']}/{data['period']}"
+            topic, event_type = INDICATORS.name, "dondoc.indicator.changed.v1"
+        case Registry.TARGETS:
+            return None
+    value = encode(
+        event_type=event_type,
+        event_id=f"{data['province']}/{key}:{data['seq']}",
+        source=SOURCE,
+        time=at.recorded_at,
+        province=data["province"],
+        subject=key,
+        data=data,
+    )
+    return Message(topic, key, value)
