@@ -46,7 +46,7 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     shaping = Shaping(store, teller, partition_of, clock, rules)
     handlers = TaskHandlers(store, teller, partition_of, clock, rules, shaping.on_submission)
     shaping.tasks = handlers
-    sweep = Sweep(store, teller, handlers, clock, rules)
+    sweep = Sweep(store, teller, handlers, partition_of, clock, rules)
 
     async def on_dead(event: Event | None, record: Record, reason: str, detail: str) -> None:
         await handlers.on_dead(event, reason, detail)

@@ -43,8 +43,9 @@ from services.tasks.ports import (
     Verdict,
     Write,
 )
-from shared.contracts.codec import Event
+from shared.contracts.codec import Event, decode
 from shared.contracts.events import KeyedBy
+from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.clock import Clock
 from shared.runtime.consuming import Received
 from shared.runtime.errors import PermanentError, TransientError
@@ -64,7 +65,6 @@ class Submission:
 
     event: Event
     entry: LedgerEntry
-    key: bytes | None = None
     foreign: bool = False
     """Its record's key is not the task's: the fence cannot see it, so its key is kept in the document."""
     parked: bool = False
@@ -73,6 +73,11 @@ class Submission:
     def position(self) -> Position:
         """Where its record stands."""
         return self.entry.position
+
+
+def is_foreign(event: Event) -> bool:
+    """Whether an event's record lies under another key than the task it speaks of."""
+    return event.kind.keyed_by is not KeyedBy.TASK
 
 
 class Teller:
@@ -129,6 +134,8 @@ class TaskHandlers:
         self._clock = clock
         self._rules = rules
         self._shape = shape
+        self.may_be_parked = True
+        """Whether submissions may be waiting in partitions of this replica; the sweep clears it."""
 
     async def on_submissions(self, records: Sequence[Received]) -> None:
         """Apply a batch of records."""
@@ -149,9 +156,7 @@ class TaskHandlers:
                 entry = wire.ledger_entry(record.event, Position(record.partition, record.offset))
             except wire.NotReceivedError as error:
                 raise PermanentError("not_received", str(error)) from error
-            submissions.append(
-                Submission(record.event, entry, record.key, foreign=record.event.kind.keyed_by is not KeyedBy.TASK)
-            )
+            submissions.append(Submission(record.event, entry, foreign=is_foreign(record.event)))
         known = await self._store.claim([submission.entry for submission in submissions])
         fresh: list[Submission] = []
         reused: list[str] = []
@@ -205,6 +210,7 @@ class TaskHandlers:
             stored = await self._store.tasks(waiting)
             await self._park([one for task_id, some in waiting.items() if task_id not in stored for one in some])
             waiting = {task_id: some for task_id, some in waiting.items() if task_id in stored}
+            await self._parked_first(waiting)
             await self._drop_settled(waiting)
             writes: dict[str, Write] = {}
             successors: dict[str, Write] = {}
@@ -222,6 +228,18 @@ class TaskHandlers:
             if waiting:
                 raise TransientError(f"{len(waiting)} tasks are written by others all the time")
         await self._teller.tell(owed)
+
+    async def _parked_first(self, waiting: dict[str, list[Submission]]) -> None:
+        """What waited for a task comes before what follows it. Read after the tasks: only we park for them."""
+        if not self.may_be_parked or not waiting:
+            return
+        parked = await self._store.parked_for(waiting)
+        ledger = await self._store.ledger([one.key for one in parked])
+        for one in reversed(parked):
+            here = waiting[one.task_id]
+            if one.key in ledger and all(known.entry.key != one.key for known in here):
+                event = decode(SUBMISSIONS.name, one.value)
+                here.insert(0, Submission(event, ledger[one.key], foreign=is_foreign(event), parked=True))
 
     async def _drop_settled(self, waiting: Mapping[str, list[Submission]]) -> None:
         """A parked submission has no fence. Its ledger entry, read after its task, says whether it was applied."""
@@ -265,6 +283,7 @@ class TaskHandlers:
         new = [submission for submission in submissions if not submission.parked]
         if not new:
             return
+        self.may_be_parked = True
         await self._store.park(
             [
                 Parked(

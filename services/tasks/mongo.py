@@ -48,6 +48,7 @@ class MongoTaskStore:
         self._parked = database["parked"]
         self._directives = database["directives"]
         self._obligations = database["obligations"]
+        self._partitions = database["partitions"]
 
     async def prepare(self) -> None:
         """Create the indexes that the queries below rest on. Safe to repeat."""
@@ -72,7 +73,12 @@ class MongoTaskStore:
                 IndexModel([("outcome", ASCENDING)], name="by_outcome"),
             ]
         )
-        await self._parked.create_indexes([IndexModel([("p", ASCENDING), ("off", ASCENDING)], name="in_order")])
+        await self._parked.create_indexes(
+            [
+                IndexModel([("p", ASCENDING), ("off", ASCENDING)], name="in_order"),
+                IndexModel([("task_id", ASCENDING)], name="by_task"),
+            ]
+        )
         await self._obligations.create_indexes(
             [IndexModel([("p", ASCENDING), ("next_at", ASCENDING)], partialFilterExpression=timed, name="timers")]
         )
@@ -116,7 +122,10 @@ class MongoTaskStore:
         await self._ledger.bulk_write(
             [
                 UpdateOne(
-                    {"_id": verdict.key},
+                    # A replica that lost the partition may park what its successor has applied meanwhile.
+                    {"_id": verdict.key, "outcome": Outcome.IN_FLIGHT.value}
+                    if verdict.outcome is Outcome.PARKED
+                    else {"_id": verdict.key},
                     {
                         "$set": {
                             "outcome": verdict.outcome.value,
@@ -227,11 +236,13 @@ class MongoTaskStore:
     async def parked(self, partitions: Collection[int], limit: int) -> Sequence[Parked]:
         if not partitions:
             return []
-        found = (
-            self._parked.find({"p": {"$in": list(partitions)}})
-            .sort([("p", ASCENDING), ("off", ASCENDING)])
-            .limit(limit)
-        )
+        return await self._parked_where({"p": {"$in": list(partitions)}}, limit)
+
+    async def parked_for(self, task_ids: Collection[str]) -> Sequence[Parked]:
+        return await self._parked_where({"task_id": {"$in": list(task_ids)}}, 10_000)
+
+    async def _parked_where(self, query: Document, limit: int) -> list[Parked]:
+        found = self._parked.find(query).sort([("p", ASCENDING), ("off", ASCENDING)]).limit(limit)
         return [
             Parked(
                 document["_id"],
@@ -331,6 +342,17 @@ class MongoTaskStore:
             ObligationState(_OBLIGATION.validate_python(document["obligation"]), document["p"], document["next_at"])
             async for document in found
         ]
+
+    async def note_times(self, times: Mapping[int, datetime]) -> None:
+        if times:
+            await self._partitions.bulk_write(
+                [UpdateOne({"_id": one}, {"$max": {"time": now}}, upsert=True) for one, now in times.items()],
+                ordered=False,
+            )
+
+    async def time_of(self, partition: int) -> datetime | None:
+        found = await self._partitions.find_one({"_id": partition})
+        return found["time"] if found else None
 
     async def end_obligations(self, province: str, directive: str) -> None:
         await self._obligations.update_many({"province": province, "directive": directive}, {"$set": {"next_at": None}})

@@ -200,7 +200,7 @@ class TaskStore(Protocol):
         ...
 
     async def close(self, verdicts: Sequence[Verdict], *, recorded_at: datetime) -> None:
-        """Write outcomes into the ledger."""
+        """Write outcomes into the ledger. `parked` never replaces an outcome that is known already."""
         ...
 
     async def note_reuse(self, keys: Sequence[str]) -> None:
@@ -233,6 +233,10 @@ class TaskStore(Protocol):
 
     async def parked(self, partitions: Collection[int], limit: int) -> Sequence[Parked]:
         """Parked submissions in the order they came."""
+        ...
+
+    async def parked_for(self, task_ids: Collection[str]) -> Sequence[Parked]:
+        """Parked submissions for these tasks, in the order they came."""
         ...
 
     async def unpark(self, keys: Sequence[str]) -> None:
@@ -279,6 +283,14 @@ class TaskStore(Protocol):
 
     async def obligations_due(self, times: Mapping[int, datetime], limit: int) -> Sequence[ObligationState]:
         """Recurring obligations whose next period begins by their partition's time."""
+        ...
+
+    async def note_times(self, times: Mapping[int, datetime]) -> None:
+        """Tell the other replicas how far each partition has come."""
+        ...
+
+    async def time_of(self, partition: int) -> datetime | None:
+        """How far a partition has come, whoever owns it."""
         ...
 
     async def end_obligations(self, province: str, directive: str) -> None:

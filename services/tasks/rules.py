@@ -48,11 +48,8 @@ def read_calendar(path: Path) -> WorkingCalendar:
     """Public holidays from the library, decided days from the file; the file wins."""
     content = _CalendarFile.model_validate(yaml.safe_load(path.read_text()))
     public = holidays.country_holidays("VN", years=range(FIRST_YEAR, LAST_YEAR + 1))
-    return WorkingCalendar.of(
-        {*public.keys(), *(row.day for row in content.days_off)},
-        {row.day for row in content.days_worked},
-        content.version,
-    )
+    days_off = {*public.keys(), *(row.day for row in content.days_off)}
+    return WorkingCalendar.of(days_off, (row.day for row in content.days_worked), content.version)
 
 
 def read_policy(path: Path) -> MilestonePolicy:

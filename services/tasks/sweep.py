@@ -1,5 +1,6 @@
 """What time does: leftovers are told, parked submissions applied or given up, periods opened, milestones fired."""
 
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -10,8 +11,8 @@ from services.tasks.domain.deadlines import RecurringRule
 from services.tasks.domain.decide import Rules
 from services.tasks.domain.directive import period_tasks
 from services.tasks.domain.recurrence import next_opening, opened_by
-from services.tasks.handlers import Submission, TaskHandlers, Teller
-from services.tasks.ports import ObligationState, Outcome, Parked, Registry, TaskStore, Verdict
+from services.tasks.handlers import PartitionOf, Submission, TaskHandlers, Teller, is_foreign
+from services.tasks.ports import LedgerEntry, ObligationState, Outcome, Parked, Registry, TaskStore, Verdict
 from shared.contracts.codec import decode
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.clock import Clock
@@ -25,12 +26,24 @@ PAGES_PER_TURN = 4
 UNTOLD_AFTER_SECONDS = 5.0
 """Real time after which what is untold is taken for a crash's leftover, not for another replica's work in hand."""
 PARKED_HOURS_MAX = 24
+NOTE_EVERY_SECONDS = 0.5
+"""Real time between notes of how far this replica's partitions have come."""
 
 
 class Sweep:
     """One turn of everything that nobody's submission triggers."""
 
-    def __init__(self, store: TaskStore, teller: Teller, tasks: TaskHandlers, clock: Clock, rules: Rules) -> None:
+    def __init__(
+        self,
+        store: TaskStore,
+        teller: Teller,
+        tasks: TaskHandlers,
+        partition_of: PartitionOf,
+        clock: Clock,
+        rules: Rules,
+    ) -> None:
+        self._partition_of = partition_of
+        self._noted_at = -NOTE_EVERY_SECONDS
         self._store = store
         self._teller = teller
         self._tasks = tasks
@@ -48,9 +61,15 @@ class Sweep:
                 behind = self._clock.now() - min(times.values())
                 metrics.TIMER_LAG_SECONDS.set(behind.total_seconds())
             await self.tell_leftovers(owned)
-            await self.settle_parked(owned, times)
+            await self._note(times)
+            await self.settle_parked(owned)
             await self.open_periods(times)
             await self.fire_due(times)
+
+    async def _note(self, times: Mapping[int, datetime]) -> None:
+        if time.monotonic() - self._noted_at >= NOTE_EVERY_SECONDS:
+            await self._store.note_times(times)
+            self._noted_at = time.monotonic()
 
     async def tell_leftovers(self, owned: list[int]) -> None:
         """Publish what a crash left untold."""
@@ -61,32 +80,31 @@ class Sweep:
             entries = await self._store.untold_entries(registry, owned, older_than_seconds=UNTOLD_AFTER_SECONDS)
             await self._teller.tell_entries(registry, entries)
 
-    async def settle_parked(self, owned: list[int], times: Mapping[int, datetime]) -> None:
+    async def settle_parked(self, owned: list[int]) -> None:
         """Apply what waited for its task; give up after a day, with a reason the agency can read."""
         parked = await self._store.parked(owned, PAGE)
         metrics.PARKED.set(len(parked))
+        self._tasks.may_be_parked = bool(parked)
         if not parked:
             return
         ledger = await self._store.ledger([one.key for one in parked])
-        settled = [one.key for one in parked if one.key in ledger and ledger[one.key].outcome.final]
-        await self._store.unpark(settled)
+        await self._store.unpark([one.key for one in parked if one.key in ledger and ledger[one.key].outcome.final])
         live = [one for one in parked if one.key in ledger and ledger[one.key].outcome is Outcome.PARKED]
         known = await self._store.tasks({one.task_id for one in live})
-        await self._tasks.apply(
-            [
-                Submission(decode(SUBMISSIONS.name, one.value), ledger[one.key], parked=True)
-                for one in live
-                if one.task_id in known
-            ]
-        )
+        await self._tasks.apply([self._submission(one, ledger[one.key]) for one in live if one.task_id in known])
         for one in live:
-            now = times.get(one.position.partition)
-            if one.task_id not in known and now is not None and self._waited_long(one, now):
+            if one.task_id not in known and await self._waited_long(one, ledger[one.key].province):
                 await self._give_up(one)
 
     @staticmethod
-    def _waited_long(one: Parked, now: datetime) -> bool:
-        return now - one.received_at >= timedelta(hours=PARKED_HOURS_MAX)
+    def _submission(one: Parked, entry: LedgerEntry) -> Submission:
+        event = decode(SUBMISSIONS.name, one.value)
+        return Submission(event, entry, foreign=is_foreign(event), parked=True)
+
+    async def _waited_long(self, one: Parked, province: str) -> bool:
+        """A day by the time of the partition that directives come through: one in its backlog may name the task."""
+        now = await self._store.time_of(await self._partition_of(province))
+        return now is not None and now - one.received_at >= timedelta(hours=PARKED_HOURS_MAX)
 
     async def _give_up(self, one: Parked) -> None:
         event = decode(SUBMISSIONS.name, one.value)
