@@ -17,7 +17,9 @@ LATENESS_SECONDS = Histogram(
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600, 86400, 604800),
 )
 SWEPT = Counter("dondoc_tasks_swept_documents_total", "Documents whose untold events were published by the sweep.")
-PARKED = Gauge("dondoc_tasks_parked_submissions", "Submissions waiting for a task that is not known, on this replica.")
+PARKED_TASKS = Gauge(
+    "dondoc_tasks_waited_for", "Tasks not known that parked submissions of this replica's partitions wait for."
+)
 TIMER_LAG_SECONDS = Gauge(
     "dondoc_tasks_partition_time_lag_seconds", "Business time by which the slowest owned partition is behind."
 )

@@ -34,6 +34,7 @@ _TASK = TypeAdapter(Task)
 _OBLIGATION = TypeAdapter(Obligation)
 _DUPLICATE_KEY = 11000
 UNTOLD_PAGE = 500
+PARKED_PAGE = 5_000
 STEPS_KEPT = 50
 """Keys of events from other partitions that a document remembers; they are few in a task's life."""
 
@@ -76,6 +77,7 @@ class MongoTaskStore:
         await self._parked.create_indexes(
             [
                 IndexModel([("p", ASCENDING), ("off", ASCENDING)], name="in_order"),
+                IndexModel([("p", ASCENDING), ("task_id", ASCENDING)], name="by_partition"),
                 IndexModel([("task_id", ASCENDING)], name="by_task"),
             ]
         )
@@ -233,13 +235,25 @@ class MongoTaskStore:
             ordered=False,
         )
 
-    async def parked(self, partitions: Collection[int], limit: int) -> Sequence[Parked]:
+    async def parked_task_ids(self, partitions: Collection[int]) -> frozenset[str]:
         if not partitions:
-            return []
-        return await self._parked_where({"p": {"$in": list(partitions)}}, limit)
+            return frozenset()
+        return frozenset(await self._parked.distinct("task_id", {"p": {"$in": list(partitions)}}))
+
+    async def parked_before(
+        self, partitions: Collection[int], received_before: datetime, limit: int
+    ) -> Sequence[Parked]:
+        query: Document = {"p": {"$in": list(partitions)}, "received_at": {"$lt": received_before}}
+        return await self._parked_where(query, limit)
+
+    async def existing(self, ids: Collection[str]) -> frozenset[str]:
+        if not ids:
+            return frozenset()
+        found = self._tasks.find({"_id": {"$in": list(ids)}}, {"_id": 1})
+        return frozenset([document["_id"] async for document in found])
 
     async def parked_for(self, task_ids: Collection[str]) -> Sequence[Parked]:
-        return await self._parked_where({"task_id": {"$in": list(task_ids)}}, 10_000)
+        return await self._parked_where({"task_id": {"$in": list(task_ids)}}, PARKED_PAGE)
 
     async def _parked_where(self, query: Document, limit: int) -> list[Parked]:
         found = self._parked.find(query).sort([("p", ASCENDING), ("off", ASCENDING)]).limit(limit)

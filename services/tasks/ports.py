@@ -231,12 +231,22 @@ class TaskStore(Protocol):
         """Keep submissions whose task is not known."""
         ...
 
-    async def parked(self, partitions: Collection[int], limit: int) -> Sequence[Parked]:
-        """Parked submissions in the order they came."""
+    async def parked_task_ids(self, partitions: Collection[int]) -> frozenset[str]:
+        """Task ids that submissions of these partitions wait for."""
+        ...
+
+    async def parked_before(
+        self, partitions: Collection[int], received_before: datetime, limit: int
+    ) -> Sequence[Parked]:
+        """Parked submissions received before an instant, oldest first."""
+        ...
+
+    async def existing(self, ids: Collection[str]) -> frozenset[str]:
+        """Those of these task ids that exist."""
         ...
 
     async def parked_for(self, task_ids: Collection[str]) -> Sequence[Parked]:
-        """Parked submissions for these tasks, in the order they came."""
+        """Parked submissions for these tasks, in the order they came; at most some thousands."""
         ...
 
     async def unpark(self, keys: Sequence[str]) -> None:

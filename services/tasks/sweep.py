@@ -62,7 +62,7 @@ class Sweep:
                 metrics.TIMER_LAG_SECONDS.set(behind.total_seconds())
             await self.tell_leftovers(owned)
             await self._note(times)
-            await self.settle_parked(owned)
+            await self.settle_parked(owned, times)
             await self.open_periods(times)
             await self.fire_due(times)
 
@@ -80,20 +80,30 @@ class Sweep:
             entries = await self._store.untold_entries(registry, owned, older_than_seconds=UNTOLD_AFTER_SECONDS)
             await self._teller.tell_entries(registry, entries)
 
-    async def settle_parked(self, owned: list[int]) -> None:
-        """Apply what waited for its task; give up after a day, with a reason the agency can read."""
-        parked = await self._store.parked(owned, PAGE)
-        metrics.PARKED.set(len(parked))
-        self._tasks.may_be_parked = bool(parked)
-        if not parked:
-            return
-        ledger = await self._store.ledger([one.key for one in parked])
-        await self._store.unpark([one.key for one in parked if one.key in ledger and ledger[one.key].outcome.final])
-        live = [one for one in parked if one.key in ledger and ledger[one.key].outcome is Outcome.PARKED]
-        known = await self._store.tasks({one.task_id for one in live})
-        await self._tasks.apply([self._submission(one, ledger[one.key]) for one in live if one.task_id in known])
-        for one in live:
-            if one.task_id not in known and await self._waited_long(one, ledger[one.key].province):
+    async def settle_parked(self, owned: list[int], times: Mapping[int, datetime]) -> None:
+        """Apply what waited for its task, all of it, before time does anything to that task; give up after a day."""
+        waited_for = await self._store.parked_task_ids(owned)
+        metrics.PARKED_TASKS.set(len(waited_for))
+        self._tasks.may_be_parked = bool(waited_for)
+        known = await self._store.existing(waited_for)
+        while known:
+            parked = await self._store.parked_for(known)
+            ledger = await self._store.ledger([one.key for one in parked])
+            await self._store.unpark([one.key for one in parked if one.key in ledger and ledger[one.key].outcome.final])
+            live = [one for one in parked if one.key in ledger and ledger[one.key].outcome is Outcome.PARKED]
+            if not live:
+                # What is left is claimed but not parked yet: its record will come again.
+                break
+            await self._tasks.apply([self._submission(one, ledger[one.key]) for one in live])
+        if waited_for and times:
+            await self._give_up_old(owned, max(times.values()))
+
+    async def _give_up_old(self, owned: list[int], now: datetime) -> None:
+        old = await self._store.parked_before(owned, now - timedelta(hours=PARKED_HOURS_MAX), PAGE)
+        ledger = await self._store.ledger([one.key for one in old])
+        for one in old:
+            entry = ledger.get(one.key)
+            if entry is not None and entry.outcome is Outcome.PARKED and await self._waited_long(one, entry.province):
                 await self._give_up(one)
 
     @staticmethod
