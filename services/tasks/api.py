@@ -147,6 +147,7 @@ class TaskApi:
             "operational": due.operational if due else None,
             "original": task.deadlines[0].nominal if task.deadlines else None,
             "policy": due.policy if due else None,
+            "extensions": max(0, len(task.deadlines) - 1),
         }
 
 

@@ -20,6 +20,7 @@ SWEPT = Counter("dondoc_tasks_swept_documents_total", "Documents whose untold ev
 PARKED_TASKS = Gauge(
     "dondoc_tasks_waited_for", "Tasks not known that parked submissions of this replica's partitions wait for."
 )
-TIMER_LAG_SECONDS = Gauge(
-    "dondoc_tasks_partition_time_lag_seconds", "Business time by which the slowest owned partition is behind."
+PARTITION_TIME = Gauge(
+    "dondoc_tasks_partition_time_seconds",
+    "Business time (seconds since 1970) that the slowest owned partition has reached; all due before it has fired.",
 )

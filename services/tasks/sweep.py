@@ -57,14 +57,12 @@ class Sweep:
             if not owned:
                 return
             times = await consumption.partition_times(SUBMISSIONS)
-            if times:
-                behind = self._clock.now() - min(times.values())
-                metrics.TIMER_LAG_SECONDS.set(behind.total_seconds())
             await self.tell_leftovers(owned)
             await self._note(times)
             await self.settle_parked(owned, times)
             await self.open_periods(times)
-            await self.fire_due(times)
+            if await self.fire_due(times) and len(times) == len(owned):
+                metrics.PARTITION_TIME.set(min(times.values()).timestamp())
 
     async def _note(self, times: Mapping[int, datetime]) -> None:
         if time.monotonic() - self._noted_at >= NOTE_EVERY_SECONDS:
@@ -154,12 +152,11 @@ class Sweep:
         await self._store.save_obligation(ObligationState(state.obligation, state.partition, following))
         log.info("period.opened", obligation=state.obligation.obligation_id, tasks=created)
 
-    async def fire_due(self, times: Mapping[int, datetime]) -> None:
-        """Fire milestones whose time has come."""
+    async def fire_due(self, times: Mapping[int, datetime]) -> bool:
+        """Fire milestones whose time has come, some pages of them. Returns whether none is left."""
         for _ in range(PAGES_PER_TURN):
             due = await self._store.due(times, PAGE)
             if not due:
-                return
+                return True
             await self._tasks.pass_time(due, times)
-            if len(due) < PAGE:
-                return
+        return False

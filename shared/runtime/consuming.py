@@ -134,7 +134,7 @@ class Consumption:
             max_records=settings.batch_records_max,
             batch_timeout_ms=settings.batch_wait_ms,
             # A short fetch wait keeps a quiet partition's time fresh: timers are at most two waits late.
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=settings.fetch_wait_ms,
             fetch_max_bytes=16 * 1024 * 1024,
             session_timeout_ms=settings.kafka_session_timeout_ms,
             heartbeat_interval_ms=max(300, settings.kafka_session_timeout_ms // 4),

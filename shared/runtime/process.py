@@ -138,7 +138,7 @@ async def _until_possible(step: Step) -> None:
 
 
 def serve(app: Starlette, settings: ProcessSettings) -> None:
-    """Run until SIGTERM or SIGINT; uvicorn owns the signals and drains open requests first. A stop asked for exits 0."""
+    """Run until SIGTERM or SIGINT; uvicorn drains open requests first. A stop asked for exits 0."""
     # uvicorn raises the signal again once it has stopped; without these that would look like being killed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))

@@ -1,0 +1,192 @@
+"""`python -m deploy.demo`: plays the notice of October 2024 through all four services and says what came of it."""
+
+import argparse
+import asyncio
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from deploy.audit import Accounts, audit
+from deploy.demo import summary
+from deploy.demo.play import CatchUp, Player, SteeredClock
+from deploy.demo.story import Submission, load_notice, load_story
+from deploy.local.broker import KafkaKind
+from deploy.local.errors import LocalStackError
+from deploy.local.processes import REPOSITORY_ROOT
+from deploy.local.stack import Stack, StackOptions
+
+HERE: Final = Path(__file__).parent
+NOTICE: Final = HERE / "quang-ngai-2024-10.yaml"
+STORY: Final = HERE / "story.yaml"
+BUILD: Final = REPOSITORY_ROOT / "build" / "demo"
+PREFIX: Final = "demo"
+STARTS: Final = datetime(2024, 10, 14, 0, 30, tzinfo=UTC)
+"""Half an hour before the notice is issued: 14/10/2024 07:30 in Vietnam."""
+ENDS: Final = datetime(2025, 3, 31, 17, 0, tzinfo=UTC)
+"""The end of 31/03/2025 in Vietnam."""
+PERIODS: Final = ("2024-10", "2024-11", "2024-12", "2025-01", "2025-02", "2025-03")
+SETTLE_SECONDS_MAX: Final = 40.0
+
+
+async def demo(kafka: KafkaKind, *, keep: bool) -> int:
+    """Play and report. Returns the exit status: 0 only if every accepted submission has its outcome."""
+    began = time.monotonic()
+    shutil.rmtree(BUILD, ignore_errors=True)
+    BUILD.mkdir(parents=True)
+    notice = load_notice(NOTICE)
+    story = load_story(notice, STORY)
+    clock = SteeredClock(BUILD / "clock.json", STARTS)
+    options = StackOptions(
+        run_dir=BUILD,
+        kafka=kafka,
+        preferred_ports=True,
+        clock=f"file:{clock.path}",
+        database_prefix=PREFIX,
+        # Business time runs some 100,000 times faster than real time: look at it more often.
+        env={"DONDOC_FETCH_WAIT_MS": "20", "DONDOC_BATCH_WAIT_MS": "10"},
+        service_env={
+            "tasks": {"DONDOC_TIMER_POLL_SECONDS": "0.02"},
+            "notify": {"DONDOC_SEND_POLL_SECONDS": "0.2", "DONDOC_GROUP_WAIT_SECONDS": "0.2"},
+        },
+    )
+    say(
+        f"Đôn đốc: {len(notice.directive['obligations'])} obligations, {len(notice.agencies)} agencies, "
+        f"{len(story)} submissions from 14/10/2024 to 31/03/2025"
+    )
+    async with Stack(options, say=lambda line: say(f"  {line}")) as stack:
+        addresses = {service.name: service.url for service in stack.services}
+        async with (
+            httpx.AsyncClient(base_url=addresses["ingest"], trust_env=False, timeout=30) as ingest,
+            httpx.AsyncClient(base_url=addresses["tasks"], trust_env=False, timeout=30) as tasks,
+            httpx.AsyncClient(base_url=addresses["reporting"], trust_env=False, timeout=30) as reporting,
+        ):
+            player = Player(ingest, stack.issuer, notice.province, clock)
+            await play(player, CatchUp(tasks), story)
+            accounts = await settled(stack)
+            await result(stack, len(notice.directive["obligations"]), accounts, tasks, reporting)
+        seconds = time.monotonic() - began
+        status = conclude(player, accounts, len(stack.mailbox.mails()), seconds)
+        if keep:
+            say(
+                f"running on: board {addresses['reporting']}/, tasks {addresses['tasks']}/v1/tasks, "
+                f"alerts {addresses['notify']}/v1/alerts (Ctrl-C stops)"
+            )
+            await stopped_by_signal()
+        else:
+            say("make demo KEEP=1 leaves it running with the board; make up starts an empty system.")
+        return status
+
+
+async def play(player: Player, caught_up: CatchUp, story: Sequence[Submission]) -> None:
+    """Play the story, a line a month."""
+    month = ""
+    async for evening in player.play(story, ENDS, caught_up):
+        if f"{evening:%m/%Y}" != month:
+            month = f"{evening:%m/%Y}"
+            say(f"  {month}: {player.tally.accepted} submissions accepted so far")
+    if player.tally.refused:
+        say(f"  refused at the door: {len(player.tally.refused)}; the first: {player.tally.refused[0]}")
+
+
+async def settled(stack: Stack) -> Accounts:
+    """Wait until nothing is in flight and the last month is closed."""
+    deadline = time.monotonic() + SETTLE_SECONDS_MAX
+    while True:
+        accounts = await audit(stack.kafka.bootstrap, stack.mongod.uri, PREFIX)
+        if (accounts.in_flight == 0 and await closed(stack)) or time.monotonic() > deadline:
+            return accounts
+        await asyncio.sleep(0.3)
+
+
+async def closed(stack: Stack) -> bool:
+    """Whether reporting has closed every month of the story."""
+    async with httpx.AsyncClient(base_url=stack.service("reporting").url, trust_env=False) as client:
+        for period in PERIODS:
+            answer = await client.get(f"/v1/reports/{period}.json")
+            if answer.status_code != httpx.codes.OK or not answer.json()["final"]:
+                return False
+    return True
+
+
+async def result(
+    stack: Stack, obligations: int, accounts: Accounts, tasks: httpx.AsyncClient, reporting: httpx.AsyncClient
+) -> None:
+    """Read everything back, write the summary, print the tables."""
+    reports = {period: await summary.report(reporting, period) for period in PERIODS}
+    alerts = await summary.alerts_by_kind(stack.kafka.bootstrap)
+    content = summary.summary(
+        obligations=obligations,
+        tasks=await summary.all_tasks(tasks),
+        alerts=alerts,
+        accounts=accounts,
+        reports=reports,
+    )
+    summary.write(content, BUILD / "summary.json")
+    say("")
+    say(summary.monthly_table(reports))
+    say("")
+    say("alerts: " + ", ".join(f"{kind} {count}" for kind, count in alerts.items()))
+
+
+def conclude(player: Player, accounts: Accounts, mails: int, seconds: float) -> int:
+    """The accounting line and the exit status."""
+    say(f"e-mails: {mails} in {BUILD.relative_to(REPOSITORY_ROOT) / 'mails'}")
+    say(
+        f"accounts: accepted {accounts.accepted} = applied {accounts.applied} + rejected {accounts.rejected} "
+        f"+ dead {accounts.dead} + in flight {accounts.in_flight}"
+    )
+    say(f"figures: {BUILD.relative_to(REPOSITORY_ROOT) / 'summary.json'}; {seconds:.0f} s")
+    sound = accounts.hold and accounts.in_flight == 0 and not player.tally.refused
+    if not sound:
+        say("THE DEMO FAILED: a submission was refused, is still in flight, or the accounts do not hold.")
+    return 0 if sound else 1
+
+
+async def stopped_by_signal() -> None:
+    """Wait for Ctrl-C or SIGTERM."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def say(line: str) -> None:
+    """Print at once, also through a pipe."""
+    print(line, flush=True)
+
+
+async def cancelled_by_signal(kafka: KafkaKind, *, keep: bool) -> int:
+    """Run the demo; a signal before its end takes everything down in order."""
+    task = asyncio.create_task(demo(kafka, keep=keep))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        say("stopped")
+        return 130
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.demo", description=__doc__)
+    parser.add_argument("--kafka", type=KafkaKind, choices=list(KafkaKind), default=KafkaKind.EMBEDDED)
+    parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C")
+    options = parser.parse_args()
+    try:
+        return asyncio.run(cancelled_by_signal(options.kafka, keep=options.keep))
+    except LocalStackError as error:
+        say(f"the demo could not run: {error}")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""Plays a story through the running services: time is held where something is sent, and goes on when all is done."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from deploy.demo.story import Submission
+from deploy.local.issuer import Issuer
+from shared.runtime.clock import ScaledClock, write_piece
+
+REAL_SECONDS_PER_DAY: Final = 0.03
+"""How long a day takes while nothing is sent."""
+CATCH_UP_SECONDS_MAX: Final = 30.0
+_POLL_SECONDS: Final = 0.02
+_ICT_OFFSET: Final = timedelta(hours=7)
+
+
+@dataclass(slots=True)
+class SteeredClock:
+    """Business time of the rehearsal: runs up to a limit and stops there (ADR 0007)."""
+
+    path: Path
+    reached: datetime
+
+    def __post_init__(self) -> None:
+        write_piece(self.path, ScaledClock(self.reached, 1.0, time.time(), self.reached))
+
+    async def run_to(self, instant: datetime) -> None:
+        """Let time run to an instant and hold it there."""
+        if instant <= self.reached:
+            return
+        days = (instant - self.reached) / timedelta(days=1)
+        real_seconds = max(0.002, days * REAL_SECONDS_PER_DAY)
+        speed = (instant - self.reached).total_seconds() / real_seconds
+        write_piece(self.path, ScaledClock(self.reached, speed, time.time(), instant))
+        await asyncio.sleep(real_seconds)
+        self.reached = instant
+
+
+@dataclass(slots=True)
+class Tally:
+    """What ingest answered."""
+
+    accepted: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
+class Player:
+    """Sends a story's submissions to ingest, each with its sender's own token."""
+
+    def __init__(self, client: httpx.AsyncClient, issuer: Issuer, province: str, clock: SteeredClock) -> None:
+        self._client = client
+        self._issuer = issuer
+        self._province = province
+        self._clock = clock
+        self._tokens: dict[tuple[str, bool], str] = {}
+        self.tally = Tally()
+
+    async def play(
+        self, story: Sequence[Submission], end: datetime, caught_up: Callable[[datetime], Awaitable[None]]
+    ) -> AsyncIterator[datetime]:
+        """Play until `end`; yields each evening, when everything of the day is done."""
+        moments = [(at, tuple(some)) for at, some in groupby(story, key=lambda one: one.at)]
+        evening = _end_of_local_day(self._clock.reached)
+        while evening <= end:
+            while moments and moments[0][0] < evening:
+                at, submissions = moments.pop(0)
+                await self._clock.run_to(at)
+                for submission in submissions:
+                    await self._send(submission)
+            await self._clock.run_to(evening)
+            await caught_up(evening)
+            yield evening
+            evening += timedelta(days=1)
+
+    async def _send(self, submission: Submission) -> None:
+        answer = await self._client.post(
+            "/v1/events",
+            json=submission.event,
+            headers={
+                "content-type": "application/cloudevents+json",
+                "authorization": f"Bearer {self._token(submission.sender, submission.authority)}",
+            },
+        )
+        if answer.status_code == httpx.codes.ACCEPTED:
+            self.tally.accepted += 1
+        else:
+            self.tally.refused.append(f"{submission.event['id']}: {answer.status_code} {answer.text[:300]}")
+
+    def _token(self, sender: str, authority: bool) -> str:
+        key = (sender, authority)
+        if key not in self._tokens:
+            scopes = ["events:write", *(["authority:write"] if authority else [])]
+            self._tokens[key] = self._issuer.mint(sender, self._province, scopes)
+        return self._tokens[key]
+
+
+def _end_of_local_day(instant: datetime) -> datetime:
+    local = instant.astimezone(UTC) + _ICT_OFFSET
+    return datetime(local.year, local.month, local.day, tzinfo=UTC) + timedelta(days=1) - _ICT_OFFSET
+
+
+class CatchUp:
+    """Waits until the tasks service has applied everything and fired all that was due by an instant."""
+
+    def __init__(self, tasks: httpx.AsyncClient) -> None:
+        self._tasks = tasks
+
+    async def __call__(self, instant: datetime) -> None:
+        """Wait; an error says what the service still lacks."""
+        deadline = time.monotonic() + CATCH_UP_SECONDS_MAX
+        while (reached := await self._reached()) < instant.timestamp():
+            if time.monotonic() > deadline:
+                behind = timedelta(seconds=instant.timestamp() - reached)
+                raise TimeoutError(f"tasks is {behind} of business time behind after {CATCH_UP_SECONDS_MAX:.0f} s")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _reached(self) -> float:
+        text = (await self._tasks.get("/metrics")).text
+        for line in text.splitlines():
+            if line.startswith("dondoc_tasks_partition_time_seconds "):
+                return float(line.split()[1])
+        return 0.0

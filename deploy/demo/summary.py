@@ -1,0 +1,119 @@
+"""What the demo ends with: figures read back through the services' own doors, written down and printed."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from aiokafka import AIOKafkaConsumer
+
+from deploy.audit import Accounts
+from shared.contracts.alert_facts import AlertDecided
+from shared.contracts.codec import decode
+from shared.contracts.topics import ALERTS
+
+REPORT_COLUMNS: Final = {
+    "total": "tổng",
+    "done_on_time": "đúng hạn",
+    "done_late": "quá hạn*",
+    "open_in_time": "trong hạn",
+    "open_due_soon": "sắp hạn",
+    "open_overdue": "quá hạn",
+    "open_no_deadline": "không hạn",
+}
+_PAGE: Final = 500
+_READ_WAIT_MS: Final = 300
+
+
+async def all_tasks(tasks: httpx.AsyncClient) -> list[dict[str, Any]]:
+    """Every task, through the paged API."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        query = {"limit": str(_PAGE)} | ({"cursor": cursor} if cursor else {})
+        page = (await tasks.get("/v1/tasks", params=query)).raise_for_status().json()
+        found.extend(page["tasks"])
+        cursor = page["next"]
+        if not cursor:
+            return found
+
+
+async def alerts_by_kind(bootstrap: str) -> dict[str, int]:
+    """Distinct alerts on the alerts topic, by kind. A repeat carries the same id and counts once."""
+    consumer = AIOKafkaConsumer(
+        ALERTS.name, bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False
+    )
+    await consumer.start()
+    kinds: dict[str, str] = {}
+    try:
+        ends = await consumer.end_offsets(sorted(consumer.assignment()))
+        waiting = {partition for partition, end in ends.items() if end}
+        while waiting:
+            for records in (await consumer.getmany(timeout_ms=_READ_WAIT_MS)).values():
+                for record in records:
+                    data = decode(ALERTS.name, record.value).data
+                    assert isinstance(data, AlertDecided)
+                    kinds[data.alert_id] = data.kind.value
+            waiting = {one for one in waiting if await consumer.position(one) < ends[one]}
+    finally:
+        await consumer.stop()
+    return dict(sorted(Counter(kinds.values()).items()))
+
+
+async def report(reporting: httpx.AsyncClient, period: str) -> dict[str, Any]:
+    """The province's aggregate of a period, as reporting serves it."""
+    content = (await reporting.get(f"/v1/reports/{period}.json")).raise_for_status().json()
+    province: dict[str, Any] = next(scope for scope in content["scopes"] if scope["scope"] == "province")
+    return {**province, "scopes": content["scopes"]}
+
+
+def summary(
+    *,
+    obligations: int,
+    tasks: Sequence[Mapping[str, Any]],
+    alerts: Mapping[str, int],
+    accounts: Accounts,
+    reports: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The figures in the form of `build/demo/summary.json`."""
+    names = ("task_id", "clause", "agency", "period", "nominal", "legal", "operational", "result", "schedule")
+    return {
+        "obligations": obligations,
+        "tasks": [
+            {name: task[name] for name in (*names, "days_late", "extensions")}
+            for task in sorted(tasks, key=lambda task: str(task["task_id"]))
+        ],
+        "alerts": dict(alerts),
+        "submissions": {
+            "accepted": accounts.accepted,
+            "applied": accounts.applied,
+            "rejected": accounts.rejected,
+            "dead": accounts.dead,
+            "in_flight": accounts.in_flight,
+        },
+        "reports": {
+            period: {column: content["totals"][column] for column in REPORT_COLUMNS}
+            for period, content in reports.items()
+        },
+    }
+
+
+def write(content: Mapping[str, Any], path: Path) -> None:
+    """Write the summary."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def monthly_table(reports: Mapping[str, Mapping[str, Any]]) -> str:
+    """The months side by side, with both official rates."""
+    head = ["kỳ      ", *(f"{title:>10}" for title in REPORT_COLUMNS.values()), f"{'% đúng hạn':>11}", f"{'% xong':>8}"]
+    lines = ["".join(head)]
+    for period, content in reports.items():
+        figures = "".join(f"{content['totals'][column]:>10}" for column in REPORT_COLUMNS)
+        rates = content["rates"]
+        on_time, done = (rates[name] if rates[name] is not None else "–" for name in ("on_time_of_due", "done_of_all"))
+        lines.append(f"{period:<8}{figures}{on_time:>11}{done:>8}{'' if content['final'] else '  (tạm tính)'}")
+    lines.append("        đúng hạn, quá hạn*: đã hoàn thành; các cột sau: chưa hoàn thành")
+    return "\n".join(lines)
