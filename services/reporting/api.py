@@ -1,0 +1,203 @@
+"""Reading reports: JSON for programs, the board for people. No decisions here, nothing is computed anew."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pydantic_core
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from services.reporting import openapi, wire
+from services.reporting.domain.facts import ICT
+from services.reporting.domain.periods import Regime
+from services.reporting.domain.report import PROVINCE_SCOPE, Report, in_order
+from services.reporting.ports import PeriodRow, Reading
+
+_BOARD_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+
+
+class RefusedError(Exception):
+    """A question that has no answer: status, stable code, and what to do."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where on the board one is."""
+
+    province: str
+    name: str
+    periods: list[PeriodRow]
+    provinces: list[tuple[str, str]]
+
+
+class ReportApi:
+    """`/v1/reports`, `/` and `/openapi.json`."""
+
+    def __init__(self, store: Reading, regime: Regime, province_names: Mapping[str, str]) -> None:
+        self._store = store
+        self._regime = regime
+        self._province_names = province_names
+        self._board = _environment().get_template("board.html")
+
+    def routes(self) -> list[Route]:
+        """All routes."""
+        return [
+            Route("/v1/reports/{period}.json", self.report),
+            Route("/openapi.json", self.document),
+            Route("/", self.board),
+        ]
+
+    async def document(self, _: Request) -> Response:
+        """This API, described."""
+        return answer(openapi.document())
+
+    async def report(self, request: Request) -> Response:
+        """All reports of a period: the province first, then agencies by name."""
+        try:
+            reports = await self._find(request.path_params["period"], request.query_params.get("province"))
+        except RefusedError as refused:
+            return problem(refused.status, refused.code, refused.detail)
+        return answer(wire.document(reports))
+
+    async def board(self, request: Request) -> Response:
+        """The board of a period; without one, of the period that runs."""
+        place: _Place | None = None
+        reports: list[Report] = []
+        said, status = "", 200
+        try:
+            place = await self._place(request.query_params.get("province"))
+            period = request.query_params.get("period") or (place.periods[0].id if place.periods else None)
+            if period is not None:
+                reports = await self._find(period, place.province)
+        except RefusedError as refused:
+            said, status = _IN_VIETNAMESE[refused.code], refused.status
+        page = self._board.render(_board_context(place, reports, said, self._regime))
+        return HTMLResponse(page, status_code=status, headers=_BOARD_HEADERS)
+
+    async def _find(self, period: str, province: str | None) -> list[Report]:
+        try:
+            self._regime.period(period)
+        except ValueError as error:
+            raise RefusedError(400, "malformed_period", f"{period!r} cannot be read: {error}.") from error
+        code = await self._province(province)
+        reports = await self._store.reports(code, period) if code is not None else []
+        if all(report.scope != PROVINCE_SCOPE for report in reports):
+            raise RefusedError(
+                404, "unknown_period", f"There is no report for {period}: no task had been assigned by then."
+            )
+        return reports
+
+    async def _province(self, asked: str | None) -> str | None:
+        known = sorted(await self._store.provinces())
+        if asked is not None:
+            if asked not in known:
+                raise RefusedError(404, "unknown_province", f"No task of province {asked!r} is known.")
+            return asked
+        if len(known) > 1:
+            raise RefusedError(
+                400, "province_needed", f"Say which province: add ?province=. Known: {', '.join(known)}."
+            )
+        return known[0] if known else None
+
+    async def _place(self, asked: str | None) -> _Place:
+        known = sorted(await self._store.provinces())
+        code = asked if asked is not None else next(iter(known), None)
+        if code is None:
+            raise RefusedError(200, "no_data", "")
+        if code not in known:
+            raise RefusedError(404, "unknown_province", "")
+        names = [(one, self._province_names.get(one, one)) for one in known]
+        return _Place(code, dict(names)[code], await self._store.periods(code), names)
+
+
+_IN_VIETNAMESE = {
+    "no_data": "Chưa có số liệu. Bảng tổng hợp xuất hiện khi nhiệm vụ đầu tiên được giao.",
+    "unknown_province": "Không có số liệu của đơn vị này.",
+    "unknown_period": "Không có số liệu của kỳ báo cáo này.",
+    "malformed_period": "Kỳ báo cáo không đúng dạng; ví dụ đúng: 2024-11.",
+}
+
+
+def _board_context(place: _Place | None, reports: list[Report], said: str, regime: Regime) -> dict[str, Any]:
+    ordered = in_order(reports)
+    agencies = sorted(ordered[1:], key=lambda report: -report.figures.open_overdue)
+    return {
+        "place": place,
+        "report": ordered[0] if ordered else None,
+        "agencies": agencies,
+        "said": said or ("" if ordered else _IN_VIETNAMESE["no_data"]),
+        "regime": regime,
+    }
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, percent=percent, day=day, moment=moment, month=month)
+    return environment
+
+
+def number(value: int) -> str:
+    """1.234, as Vietnamese documents write it."""
+    return f"{value:,}".replace(",", ".")
+
+
+def percent(value: Decimal | None) -> str:
+    """86,44 %; a dash where there is nothing to divide by."""
+    return "–" if value is None else f"{value:.2f}\u00a0%".replace(".", ",")
+
+
+def day(value: date) -> str:
+    """14/11/2024."""
+    return f"{value:%d/%m/%Y}"
+
+
+def moment(value: datetime) -> str:
+    """14/11/2024 17:05, local."""
+    return f"{value.astimezone(ICT):%d/%m/%Y %H:%M}"
+
+
+def month(period: str) -> str:
+    """11/2024."""
+    year, number_of_month = period.split("-")
+    return f"{number_of_month}/{year}"
+
+
+def answer(content: Mapping[str, Any]) -> Response:
+    """A JSON answer."""
+    return Response(
+        pydantic_core.to_json(content), media_type="application/json", headers={"cache-control": "no-cache"}
+    )
+
+
+def problem(status: int, code: str, detail: str) -> Response:
+    """RFC 9457."""
+    content = {
+        "type": f"https://dondoc.example/problems/{code}",
+        "title": code.replace("_", " "),
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    return Response(pydantic_core.to_json(content), status_code=status, media_type="application/problem+json")

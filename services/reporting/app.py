@@ -1,0 +1,110 @@
+"""The map of reporting: what comes in goes where."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from starlette.applications import Starlette
+
+from services.reporting import wire
+from services.reporting.api import ReportApi
+from services.reporting.domain.periods import MONTHLY
+from services.reporting.handlers import Aggregation, Intake
+from services.reporting.mongo import MongoReportStore
+from services.reporting.ports import Message, Store
+from services.reporting.settings import Settings
+from shared.contracts.topics import TASKS
+from shared.runtime.clock import Clock, clock_from
+from shared.runtime.consuming import Consumption
+from shared.runtime.crash import Crash, crash_process
+from shared.runtime.mongodb import connect, ping
+from shared.runtime.process import Loop, make_app
+from shared.runtime.publishing import Outgoing, Publisher
+from shared.runtime.watchdog import Watchdog
+
+SERVICE = "reporting"
+
+
+def build(
+    settings: Settings, *, clock: Clock | None = None, store: Store | None = None, crash: Crash = crash_process
+) -> Starlette:
+    """Wire the service; nothing connects before the app starts. A given store is the caller's to prepare and close."""
+    clock = clock or clock_from(settings.clock)
+    client = connect(settings.mongodb_uri, app_name=f"dondoc-{SERVICE}") if store is None else None
+    mongo = MongoReportStore(client[f"{settings.database_prefix}_{SERVICE}"]) if client is not None else None
+    known = store or mongo
+    assert known is not None, "one of the two was made above"
+    watchdog = Watchdog(settings.stuck_seconds, crash)
+    publisher = Publisher(
+        settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}", beat=lambda: watchdog.beat("aggregation")
+    )
+
+    async def publish(messages: Sequence[Message]) -> None:
+        await publisher.publish([Outgoing(one.topic, one.key.encode(), one.value) for one in messages])
+
+    consumption = Consumption(
+        topics=wire.CONSUMED,
+        group=SERVICE,
+        apply=Intake(known).on_records,
+        publisher=publisher,
+        clock=clock,
+        watchdog=watchdog,
+        settings=settings,
+        service=SERVICE,
+        crash=crash,
+    )
+    aggregation = Aggregation(
+        known,
+        KafkaShare(consumption, publisher),
+        publish,
+        clock,
+        regime=MONTHLY,
+        province_names=settings.province_names,
+        recheck_seconds=settings.recheck_seconds,
+    )
+
+    async def close() -> None:
+        if client is not None:
+            client.close()
+
+    async def mongodb_answers() -> bool:
+        return client is None or await ping(client)
+
+    return make_app(
+        name=SERVICE,
+        routes=ReportApi(known, MONTHLY, settings.province_names).routes(),
+        watchdog=watchdog,
+        publisher=publisher,
+        consumption=consumption,
+        loops=[Loop("aggregation", aggregation.turn, every_seconds=settings.aggregate_every_seconds)],
+        ready={"mongodb": mongodb_answers},
+        before=[mongo.prepare] if mongo is not None else [],
+        after=[close],
+        crash=crash,
+    )
+
+
+class KafkaShare:
+    """What this replica owns, by its partitions of the tasks topic."""
+
+    def __init__(self, consumption: Consumption, publisher: Publisher) -> None:
+        self._consumption = consumption
+        self._publisher = publisher
+
+    async def times(self) -> Mapping[int, datetime]:
+        """See ports.Share.
+
+        Only ingest sets `receivedat`, so facts on this topic give no time by themselves: a partition's time is the
+        clock at the last moment at which the broker confirmed that nothing more was waiting. It stands still in a
+        backlog or an outage.
+        """
+        async with self._consumption.holding():
+            return await self._consumption.partition_times(TASKS)
+
+    async def partition_count(self) -> int:
+        """See ports.Share."""
+        return await self._publisher.partition_count(TASKS.name)
+
+    async def owns(self, province: str) -> bool:
+        """See ports.Share."""
+        partition = await self._publisher.partition_of(TASKS.name, province.encode())
+        return partition in self._consumption.owned(TASKS)

@@ -1,0 +1,149 @@
+"""How one task stands as of an instant: which column of the report, and by how many days late."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+from services.reporting.domain.facts import Deadline, Result, TaskFacts, local_day
+
+DUE_SOON_WORKING_DAYS = 3
+NO_DAYS_OFF: frozenset[date] = frozenset()
+_DAYS_OFF_IN_A_ROW_MAX = 40
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """The instant to look back from. A fact counts when it was *received* by then, whenever it was recorded.
+
+    `day_ends`: the instant is the end of a day, as at a cut-off. Then what is received at that very instant belongs to
+    the next day and does not count, and days are counted to the day that ends, so that they can be checked by hand.
+    """
+
+    instant: datetime
+    day_ends: bool = False
+
+    def knows(self, received_at: datetime | None) -> bool:
+        """Whether something had been received by then; None never was."""
+        if received_at is None:
+            return False
+        return received_at < self.instant if self.day_ends else received_at <= self.instant
+
+    @property
+    def day(self) -> date:
+        """The local day to count to."""
+        return local_day(self.instant - timedelta(microseconds=1) if self.day_ends else self.instant)
+
+
+class Column(StrEnum):
+    """The columns of the official report; a task stands in one."""
+
+    DONE_ON_TIME = "done_on_time"
+    DONE_LATE = "done_late"
+    OPEN_IN_TIME = "open_in_time"
+    OPEN_DUE_SOON = "open_due_soon"
+    OPEN_OVERDUE = "open_overdue"
+    OPEN_NO_DEADLINE = "open_no_deadline"
+    ENDED_WITHOUT_RESULT = "ended_without_result"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether work is still owed."""
+        return self.name.startswith("OPEN")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one task adds to a report."""
+
+    column: Column
+    days_late: int = 0
+    done_without_deadline: bool = False
+    extended: bool = False
+    obstacles_open: int = 0
+    allocated_vnd: int = 0
+    disbursed_vnd: int = 0
+
+
+def schedule_at(task: TaskFacts, as_of: AsOf, *, days_off: Set[date] = NO_DAYS_OFF) -> Judgement | None:
+    """Judge a task as of an instant, from what had been received by then; None: it did not exist yet."""
+    if not as_of.knows(task.assigned_at):
+        return None
+    deadline = deadline_in_force(task, as_of)
+    column, days_late = _place(task, deadline, as_of, days_off)
+    counted = column is not Column.ENDED_WITHOUT_RESULT
+    return Judgement(
+        column=column,
+        days_late=days_late,
+        done_without_deadline=column is Column.DONE_ON_TIME and deadline is None,
+        extended=counted and deadline is not None and deadline.granted,
+        obstacles_open=_obstacles_open(task, as_of) if column.is_open else 0,
+        allocated_vnd=_allocated(task, as_of),
+        disbursed_vnd=_disbursed(task, as_of),
+    )
+
+
+def deadline_in_force(task: TaskFacts, as_of: AsOf) -> Deadline | None:
+    """The highest version known by then. An extension received later does not count, even if it speaks of earlier."""
+    known = [deadline for deadline in task.deadlines if as_of.knows(deadline.received_at)]
+    return max(known, key=lambda deadline: deadline.version, default=None)
+
+
+def _place(task: TaskFacts, deadline: Deadline | None, as_of: AsOf, days_off: Set[date]) -> tuple[Column, int]:
+    known = [result for result in task.results if as_of.knows(result.received_at)]
+    accepted = min((one.received_at for one in known if _verdict(one, as_of) == "accepted"), default=None)
+    if accepted is not None:
+        # What was accepted stays done, whatever happened to the task afterwards.
+        if deadline is None or accepted < deadline.due_at:
+            return Column.DONE_ON_TIME, 0
+        return Column.DONE_LATE, days_after(deadline.legal, local_day(accepted))
+    if task.ended is not None and as_of.knows(task.ended.received_at):
+        return Column.ENDED_WITHOUT_RESULT, 0
+    if deadline is None:
+        return Column.OPEN_NO_DEADLINE, 0
+    if any(_verdict(one, as_of) is None and one.received_at < deadline.due_at for one in known):
+        # Handed in on time: the reviewer's delay is not the agency's.
+        return Column.OPEN_IN_TIME, 0
+    if as_of.instant >= deadline.due_at:
+        return Column.OPEN_OVERDUE, days_after(deadline.legal, as_of.day)
+    if as_of.day >= working_days_before(deadline.operational, DUE_SOON_WORKING_DAYS, days_off=days_off):
+        return Column.OPEN_DUE_SOON, 0
+    return Column.OPEN_IN_TIME, 0
+
+
+def _verdict(result: Result, as_of: AsOf) -> str | None:
+    return result.verdict if as_of.knows(result.judged_at) else None
+
+
+def days_after(legal: date, day: date) -> int:
+    """Calendar days from the legal last day to another day; 0 on the same day (a deadline may name an hour)."""
+    return max(0, (day - legal).days)
+
+
+def working_days_before(day: date, count: int, *, days_off: Set[date] = NO_DAYS_OFF) -> date:
+    """The day that lies `count` working days before another. Weekends are off, and the days given."""
+    for _ in range(count):
+        for _ in range(_DAYS_OFF_IN_A_ROW_MAX):
+            day -= timedelta(days=1)
+            if day.weekday() < 5 and day not in days_off:
+                break
+    return day
+
+
+def _obstacles_open(task: TaskFacts, as_of: AsOf) -> int:
+    return sum(as_of.knows(one.received_at) and not as_of.knows(one.cleared_at) for one in task.obstacles)
+
+
+def _allocated(task: TaskFacts, as_of: AsOf) -> int:
+    """What was given and is still here: a transferred task's allocations went along to its successor."""
+    if task.ended is not None and task.ended.how == "transferred" and as_of.knows(task.ended.received_at):
+        return 0
+    known = sorted((one for one in task.allocations if as_of.knows(one.received_at)), key=lambda one: one.received_at)
+    return sum({one.allocation_id: one.amount_vnd for one in known}.values())
+
+
+def _disbursed(task: TaskFacts, as_of: AsOf) -> int:
+    """The latest word, by the day it speaks of, then by receipt: a later and smaller figure is a correction."""
+    known = [one for one in task.disbursements if as_of.knows(one.received_at)]
+    latest = max(known, key=lambda one: (one.as_of, one.received_at), default=None)
+    return latest.cumulative_vnd if latest is not None else 0

@@ -1,0 +1,224 @@
+"""What programs and people read: the JSON of a period, and the board."""
+
+import html
+import re
+
+import httpx
+import openapi_spec_validator
+import pytest
+
+from services.reporting import openapi
+from services.reporting.api import number, percent
+from services.reporting.app import build
+from services.reporting.domain.report import percent as ratio
+from services.reporting.settings import Settings
+from shared.contracts.report_facts import ReportPublished
+from tests.flow.reporting.harness import Replica
+from tests.flow.reporting.snapshots import a_snapshot, changed, registered
+
+
+@pytest.fixture
+async def replica() -> Replica:
+    replica = Replica()
+    await replica.receive(
+        registered("H48.07", "Sở Thông tin và Truyền thông"),
+        registered("H48.21", "UBND huyện Bình Sơn"),
+        registered("H48.22", "UBND huyện <Ba Tơ>"),
+        changed(a_snapshot()),
+        changed(a_snapshot(agency="H48.21", due=None)),
+        changed(a_snapshot(2, agency="H48.22", result="2024-10-16", accepted="2024-10-17")),
+    )
+    await replica.at("2024-10-14 20:00")
+    await replica.at("2024-11-20")
+    return replica
+
+
+@pytest.fixture
+def client(replica: Replica) -> httpx.AsyncClient:
+    return client_of(replica)
+
+
+def client_of(replica: Replica) -> httpx.AsyncClient:
+    settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(build(settings, store=replica.store, clock=replica.clock)),
+        base_url="http://reporting",
+    )
+
+
+async def test_period_has_the_province_first_then_agencies_by_name(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/reports/2024-11.json")
+
+    assert answer.status_code == 200
+    body = answer.json()
+    scopes = [ReportPublished.model_validate(scope) for scope in body.pop("scopes")]
+    assert [scope.scope_name for scope in scopes] == [
+        "Tỉnh Quảng Ngãi",
+        "Sở Thông tin và Truyền thông",
+        "UBND huyện <Ba Tơ>",
+        "UBND huyện Bình Sơn",
+    ]
+    assert body == {
+        "province": "H48",
+        "period": "2024-11",
+        "regime": "nd-09-2019-monthly",
+        "starts_on": "2024-10-15",
+        "cut_off_on": "2024-11-14",
+        "final": True,
+        "revision": 1,
+    }
+
+
+async def test_rates_are_texts_with_two_decimals_or_null(client: httpx.AsyncClient) -> None:
+    province, sttt, _ba_to, binh_son = (await client.get("/v1/reports/2024-11.json?province=H48")).json()["scopes"]
+
+    assert province["rates"] == {"on_time_of_due": "50.00", "done_of_all": "33.33"}
+    assert sttt["rates"] == {"on_time_of_due": "0.00", "done_of_all": "0.00"}
+    assert binh_son["rates"] == {"on_time_of_due": None, "done_of_all": "0.00"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/v1/reports/2024-13.json", 400, "malformed_period"),
+        ("/v1/reports/thang-11.json", 400, "malformed_period"),
+        ("/v1/reports/2024-09.json", 404, "unknown_period"),
+        ("/v1/reports/2025-11.json", 404, "unknown_period"),
+        ("/v1/reports/2024-11.json?province=H49", 404, "unknown_province"),
+    ],
+)
+async def test_refusal_is_a_problem_with_a_code(client: httpx.AsyncClient, path: str, status: int, code: str) -> None:
+    answer = await client.get(path)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    problem = answer.json()
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["detail"].endswith(".")
+
+
+async def test_province_must_be_said_where_there_are_several(replica: Replica) -> None:
+    await replica.receive(changed(a_snapshot(province="H49", agency="H49.07")))
+    await replica.at("2024-11-21")
+    client = client_of(replica)
+
+    assert (await client.get("/v1/reports/2024-11.json")).json()["code"] == "province_needed"
+    assert (await client.get("/v1/reports/2024-11.json?province=H49")).json()["province"] == "H49"
+    assert "Tỉnh Quảng Ngãi" in (await client.get("/")).text
+    assert (await client.get("/?province=H49")).status_code == 200
+
+
+async def test_nothing_received_yet_is_no_error_for_people() -> None:
+    client = client_of(Replica())
+
+    board = await client.get("/")
+
+    assert (board.status_code, "Chưa có số liệu" in board.text) == (200, True)
+    assert (await client.get("/v1/reports/2024-11.json")).json()["code"] == "unknown_period"
+
+
+async def test_agency_without_task_is_no_error_for_people() -> None:
+    replica = Replica()
+    await replica.receive(registered("H48.07", "Sở TT&TT"))
+
+    board = await client_of(replica).get("/")
+
+    assert (board.status_code, "Chưa có số liệu" in board.text) == (200, True)
+
+
+async def test_board_shows_the_running_period_and_names_the_official_columns(client: httpx.AsyncClient) -> None:
+    board = await client.get("/")
+
+    text = visible(board.text)
+    assert "Báo cáo tháng 12/2024 Số liệu tạm tính" in text
+    assert "đến hết ngày chốt 14/12/2024" in text
+    for words in (
+        "Đã hoàn thành",
+        "Chưa hoàn thành",
+        "Đúng hạn",
+        "Quá hạn",
+        "Trong hạn",
+        "Sắp đến hạn",
+        "Chưa có hạn",
+        "Tổng số ngày quá hạn",
+        "Tỷ lệ đúng hạn trên số đã đến hạn 50,00 %",
+        "Tỷ lệ hoàn thành trên tổng số 33,33 %",
+    ):
+        assert words in text
+
+
+async def test_board_of_a_closed_period_says_so(client: httpx.AsyncClient) -> None:
+    board = await client.get("/?period=2024-11")
+
+    assert "Báo cáo tháng 11/2024 Số liệu chốt" in visible(board.text)
+    assert 'aria-current="page">11/2024' in board.text
+
+
+async def test_board_puts_the_most_overdue_first_and_escapes_names(client: httpx.AsyncClient) -> None:
+    board = (await client.get("/?period=2024-11")).text
+
+    rows = re.findall(r'<th role="rowheader" scope="row">(.*?)</th>', board)
+    assert rows == ["Sở Thông tin và Truyền thông", "UBND huyện &lt;Ba Tơ&gt;", "UBND huyện Bình Sơn"]
+    assert "–" in visible(board)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/?period=abc", 400, "Kỳ báo cáo không đúng dạng"),
+        ("/?period=2020-01", 404, "Không có số liệu của kỳ"),
+        ("/?province=H99", 404, "Không có số liệu của đơn vị này"),
+        ("/?province=%3Cscript%3E", 404, "Không có số liệu của đơn vị này"),
+    ],
+)
+async def test_board_answers_wrong_questions_in_vietnamese(
+    client: httpx.AsyncClient, path: str, status: int, words: str
+) -> None:
+    board = await client.get(path)
+
+    assert (board.status_code, words in visible(board.text)) == (status, True)
+
+
+async def test_board_needs_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
+    """INVARIANT: the board loads no script and no foreign resource.
+
+    If it broke, the board would be blank in a network that is cut off from the internet.
+    """
+    board = await client.get("/")
+
+    assert "<script" not in board.text
+    assert re.findall(r'(?:src|href)="(?:https?:)?//', board.text) == []
+    assert "default-src 'none'" in board.headers["content-security-policy"]
+
+
+async def test_board_is_a_proper_table(client: httpx.AsyncClient) -> None:
+    board = (await client.get("/")).text
+
+    assert '<html lang="vi">' in board
+    assert "<caption>" in board
+    head = board[board.index("<thead") : board.index("</thead>")]
+    assert head.count("<th ") == head.count('scope="col')
+
+
+def test_numbers_are_written_the_vietnamese_way() -> None:
+    assert [number(14_068), number(0), number(10**12)] == ["14.068", "0", "1.000.000.000.000"]
+    assert [percent(ratio(16_051, 21_914)), percent(ratio(0, 0))] == ["73,25\u00a0%", "–"]
+
+
+async def test_openapi_is_valid_and_served(client: httpx.AsyncClient) -> None:
+    openapi_spec_validator.validate(openapi.document())
+
+    assert (await client.get("/openapi.json")).json() == openapi.document()
+
+
+async def test_json_answers_as_the_openapi_says(client: httpx.AsyncClient) -> None:
+    body = (await client.get("/v1/reports/2024-11.json")).json()
+
+    schema = openapi.document()["components"]["schemas"]
+    assert set(schema["PeriodReports"]["required"]) == set(body)
+    assert set(schema["ReportPublished"]["required"]) == set(body["scopes"][0])
+
+
+def visible(page: str) -> str:
+    """The text a reader sees, on one line."""
+    body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).replace("\u00a0", " ").split())

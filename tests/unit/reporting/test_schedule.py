@@ -1,0 +1,289 @@
+"""Which column a task stands in, as of an instant."""
+
+from datetime import date, datetime, time
+
+import pytest
+
+from services.reporting.domain.facts import (
+    ICT,
+    Allocation,
+    Deadline,
+    Disbursement,
+    Obstacle,
+    TaskFacts,
+    start_of,
+)
+from services.reporting.domain.periods import MONTHLY
+from services.reporting.domain.schedule import AsOf, Column, Judgement, schedule_at, working_days_before
+from tests.unit.reporting.builders import a_deadline, a_result, a_task, an_end, at
+
+OCT_19 = a_deadline("2024-10-19")
+NOV_30_GRANTED = a_deadline("2024-11-30", version=2, received="2024-10-18", granted=True)
+NOV_30_GRANTED_LATE = a_deadline("2024-11-30", version=2, received="2024-11-20", granted=True)
+
+
+def judged(task: TaskFacts, as_of: str) -> Judgement:
+    judgement = schedule_at(task, AsOf(at(as_of)))
+    assert judgement is not None
+    return judgement
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "as_of", "column", "days_late"),
+    [
+        ("far from its day", a_task(OCT_19), "2024-10-14", Column.OPEN_IN_TIME, 0),
+        # Operational day Friday the 18th; three working days before it is Tuesday the 15th.
+        ("three working days before", a_task(OCT_19), "2024-10-15", Column.OPEN_DUE_SOON, 0),
+        ("on its last day", a_task(OCT_19), "2024-10-19", Column.OPEN_DUE_SOON, 0),
+        ("a moment before the day ends", a_task(OCT_19), "2024-10-19 23:59:59.999999", Column.OPEN_DUE_SOON, 0),
+        ("the instant the day ends", a_task(OCT_19), "2024-10-20 00:00", Column.OPEN_OVERDUE, 1),
+        ("long overdue", a_task(OCT_19), "2024-11-15", Column.OPEN_OVERDUE, 27),
+        ("without a day", a_task(), "2025-06-01", Column.OPEN_NO_DEADLINE, 0),
+        (
+            "done on the last day",
+            a_task(OCT_19, results=(a_result("2024-10-19 23:59", "accepted"),)),
+            "2024-10-20",
+            Column.DONE_ON_TIME,
+            0,
+        ),
+        (
+            "done at the instant the day had ended",
+            a_task(OCT_19, results=(a_result("2024-10-20 00:00", "accepted"),)),
+            "2024-10-20",
+            Column.DONE_LATE,
+            1,
+        ),
+        (
+            "received on time, accepted late",
+            a_task(OCT_19, results=(a_result("2024-10-18", "accepted", "2024-11-20"),)),
+            "2024-11-21",
+            Column.DONE_ON_TIME,
+            0,
+        ),
+        (
+            "received on time, not yet judged at that instant",
+            a_task(OCT_19, results=(a_result("2024-10-18", "accepted", "2024-11-20"),)),
+            "2024-11-15",
+            Column.OPEN_IN_TIME,
+            0,
+        ),
+        (
+            "received late, not yet judged",
+            a_task(OCT_19, results=(a_result("2024-10-25"),)),
+            "2024-11-15",
+            Column.OPEN_OVERDUE,
+            27,
+        ),
+        (
+            "handed in early, awaiting review near the day",
+            a_task(OCT_19, results=(a_result("2024-10-12"),)),
+            "2024-10-18",
+            Column.OPEN_IN_TIME,
+            0,
+        ),
+        (
+            "returned, day not over",
+            a_task(OCT_19, results=(a_result("2024-10-12", "returned", "2024-10-13"),)),
+            "2024-10-14",
+            Column.OPEN_IN_TIME,
+            0,
+        ),
+        (
+            "returned, day over",
+            a_task(OCT_19, results=(a_result("2024-10-12", "returned", "2024-10-22"),)),
+            "2024-10-23",
+            Column.OPEN_OVERDUE,
+            4,
+        ),
+        (
+            "returned after that instant: still awaiting review",
+            a_task(OCT_19, results=(a_result("2024-10-12", "returned", "2024-10-22"),)),
+            "2024-10-21",
+            Column.OPEN_IN_TIME,
+            0,
+        ),
+        (
+            "returned in time, second result late and accepted",
+            a_task(
+                OCT_19,
+                results=(a_result("2024-10-12", "returned", "2024-10-13"), a_result("2024-10-22", "accepted")),
+            ),
+            "2024-10-23",
+            Column.DONE_LATE,
+            3,
+        ),
+        (
+            "returned, second result in time and waiting",
+            a_task(OCT_19, results=(a_result("2024-10-12", "returned", "2024-10-13"), a_result("2024-10-19 20:00"))),
+            "2024-10-23",
+            Column.OPEN_IN_TIME,
+            0,
+        ),
+        ("extended in time", a_task(OCT_19, NOV_30_GRANTED), "2024-11-15", Column.OPEN_IN_TIME, 0),
+        ("extended, new day over", a_task(OCT_19, NOV_30_GRANTED), "2024-12-02", Column.OPEN_OVERDUE, 2),
+        (
+            "extension received after that instant",
+            a_task(OCT_19, NOV_30_GRANTED_LATE),
+            "2024-11-15",
+            Column.OPEN_OVERDUE,
+            27,
+        ),
+        ("extension received by then", a_task(OCT_19, NOV_30_GRANTED_LATE), "2024-11-21", Column.OPEN_IN_TIME, 0),
+        (
+            "done against the extended day",
+            a_task(OCT_19, NOV_30_GRANTED, results=(a_result("2024-11-15", "accepted"),)),
+            "2024-11-16",
+            Column.DONE_ON_TIME,
+            0,
+        ),
+        (
+            "done without a day",
+            a_task(results=(a_result("2024-11-15", "accepted"),)),
+            "2024-11-16",
+            Column.DONE_ON_TIME,
+            0,
+        ),
+        (
+            "discontinued",
+            a_task(OCT_19, ended=an_end("discontinued", "2024-11-01")),
+            "2024-11-15",
+            Column.ENDED_WITHOUT_RESULT,
+            0,
+        ),
+        (
+            "discontinued after that instant",
+            a_task(OCT_19, ended=an_end("discontinued", "2024-11-20")),
+            "2024-11-15",
+            Column.OPEN_OVERDUE,
+            27,
+        ),
+        (
+            "transferred",
+            a_task(OCT_19, ended=an_end("transferred", "2024-10-12")),
+            "2024-10-13",
+            Column.ENDED_WITHOUT_RESULT,
+            0,
+        ),
+        (
+            "accepted, then ended: what was accepted stays done",
+            a_task(OCT_19, results=(a_result("2024-10-18", "accepted"),), ended=an_end("discontinued", "2024-11-01")),
+            "2024-11-15",
+            Column.DONE_ON_TIME,
+            0,
+        ),
+    ],
+)
+def test_task_stands_in_its_column(name: str, task: TaskFacts, as_of: str, column: Column, days_late: int) -> None:
+    judgement = judged(task, as_of)
+
+    assert (column, days_late) == (judgement.column, judgement.days_late), name
+
+
+def test_plan_for_2025_is_27_days_late() -> None:
+    """II.2.g: due before 20/10/2024, so by 19/10; the plan is dated 15/11/2024 (domain §0.11)."""
+    plan = a_task(OCT_19, results=(a_result("2024-11-15 16:30", "accepted"),))
+
+    judgement = judged(plan, "2024-11-16")
+
+    assert (judgement.column, judgement.days_late) == (Column.DONE_LATE, 27)
+
+
+def test_task_does_not_exist_before_it_was_received() -> None:
+    assert schedule_at(a_task(OCT_19, assigned="2024-10-11"), AsOf(at("2024-10-10"))) is None
+
+
+def test_cut_off_counts_to_the_day_that_ends() -> None:
+    """The 14th is over: its deadline has passed, by no full day yet, and what comes at midnight is the 15th's."""
+    closing = MONTHLY.period("2024-11").closing
+
+    due_that_day = schedule_at(a_task(a_deadline("2024-11-14")), closing)
+    due_in_october = schedule_at(a_task(OCT_19), closing)
+    came_at_midnight = schedule_at(a_task(OCT_19, results=(a_result("2024-11-15 00:00", "accepted"),)), closing)
+    came_just_before = schedule_at(
+        a_task(OCT_19, results=(a_result("2024-11-14 23:59:59.999999", "accepted"),)), closing
+    )
+
+    assert Judgement(Column.OPEN_OVERDUE, 0) == due_that_day
+    assert Judgement(Column.OPEN_OVERDUE, 26) == due_in_october
+    assert Judgement(Column.OPEN_OVERDUE, 26) == came_at_midnight
+    assert Judgement(Column.DONE_LATE, 26) == came_just_before
+
+
+def test_retroactive_acceptance_does_not_change_what_was_known_at_the_cut_off() -> None:
+    task = a_task(OCT_19, results=(a_result("2024-10-18", "accepted", "2024-11-20"),))
+
+    november = schedule_at(task, MONTHLY.period("2024-11").closing)
+    december = schedule_at(task, MONTHLY.period("2024-12").closing)
+
+    assert Judgement(Column.OPEN_IN_TIME) == november
+    assert Judgement(Column.DONE_ON_TIME) == december
+
+
+def test_deadline_with_an_hour_passes_at_that_hour() -> None:
+    noon = datetime.combine(date(2024, 10, 18), time(12), ICT)
+    task = a_task(Deadline(1, date(2024, 10, 18), date(2024, 10, 18), noon, False, at("2024-10-11")))
+
+    assert Judgement(Column.OPEN_DUE_SOON) == judged(task, "2024-10-18 11:59")
+    assert Judgement(Column.OPEN_OVERDUE, 0) == judged(task, "2024-10-18 12:00")
+
+
+@pytest.mark.parametrize(
+    ("day", "days_off", "expected"),
+    [
+        ("2024-10-18", (), "2024-10-15"),
+        ("2024-10-21", (), "2024-10-16"),
+        ("2025-02-03", (), "2025-01-29"),
+        ("2025-02-03", ("2025-01-27", "2025-01-28", "2025-01-29", "2025-01-30", "2025-01-31"), "2025-01-22"),
+    ],
+)
+def test_working_days_skip_weekends_and_days_off(day: str, days_off: tuple[str, ...], expected: str) -> None:
+    off = {date.fromisoformat(one) for one in days_off}
+
+    assert date.fromisoformat(expected) == working_days_before(date.fromisoformat(day), 3, days_off=off)
+
+
+def test_what_comes_along_with_the_column() -> None:
+    task = a_task(
+        OCT_19,
+        NOV_30_GRANTED,
+        obstacles=(
+            Obstacle(at("2024-10-12"), None),
+            Obstacle(at("2024-10-12"), at("2024-10-13")),
+            Obstacle(at("2024-10-12"), at("2024-12-13")),
+            Obstacle(at("2024-12-12"), None),
+        ),
+        allocations=(
+            Allocation("vốn-1", 700, at("2024-10-12")),
+            Allocation("vốn-1", 500, at("2024-10-13")),
+            Allocation("vốn-2", 300, at("2024-10-14")),
+            Allocation("vốn-3", 900, at("2024-12-14")),
+        ),
+        disbursements=(
+            Disbursement(date(2024, 10, 31), 400, at("2024-11-01")),
+            Disbursement(date(2024, 10, 31), 350, at("2024-11-02")),
+            Disbursement(date(2024, 9, 30), 390, at("2024-11-03")),
+            Disbursement(date(2024, 11, 30), 999, at("2024-12-01")),
+        ),
+    )
+
+    expected = Judgement(Column.OPEN_IN_TIME, extended=True, obstacles_open=2, allocated_vnd=800, disbursed_vnd=350)
+    assert expected == judged(task, "2024-11-10")
+
+
+def test_allocations_go_along_with_a_transfer_and_payments_stay() -> None:
+    money: dict[str, object] = {
+        "allocations": (Allocation("vốn-1", 700, at("2024-10-12")),),
+        "disbursements": (Disbursement(date(2024, 10, 31), 400, at("2024-11-01")),),
+    }
+    before = a_task(OCT_19, ended=an_end("transferred", "2024-11-05"), **money)  # type: ignore[arg-type]
+    after = a_task(OCT_19, agency="H48.08", assigned="2024-11-05", allocations=money["allocations"])
+
+    together = [judged(before, "2024-11-06"), judged(after, "2024-11-06")]
+
+    assert [(one.allocated_vnd, one.disbursed_vnd) for one in together] == [(0, 400), (700, 0)]
+    assert (judged(before, "2024-11-04").allocated_vnd, judged(before, "2024-11-04").disbursed_vnd) == (700, 400)
+    assert schedule_at(after, AsOf(at("2024-11-04"))) is None
+
+
+def test_days_start_at_midnight_in_vietnam() -> None:
+    assert at("2024-11-15 00:00") == start_of(date(2024, 11, 15))
