@@ -240,10 +240,8 @@ class MongoTaskStore:
             return frozenset()
         return frozenset(await self._parked.distinct("task_id", {"p": {"$in": list(partitions)}}))
 
-    async def parked_before(
-        self, partitions: Collection[int], received_before: datetime, limit: int
-    ) -> Sequence[Parked]:
-        query: Document = {"p": {"$in": list(partitions)}, "received_at": {"$lt": received_before}}
+    async def parked_by(self, partitions: Collection[int], received_by: datetime, limit: int) -> Sequence[Parked]:
+        query: Document = {"p": {"$in": list(partitions)}, "received_at": {"$lte": received_by}}
         return await self._parked_where(query, limit)
 
     async def existing(self, ids: Collection[str]) -> frozenset[str]:

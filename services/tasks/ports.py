@@ -235,10 +235,8 @@ class TaskStore(Protocol):
         """Task ids that submissions of these partitions wait for."""
         ...
 
-    async def parked_before(
-        self, partitions: Collection[int], received_before: datetime, limit: int
-    ) -> Sequence[Parked]:
-        """Parked submissions received before an instant, oldest first."""
+    async def parked_by(self, partitions: Collection[int], received_by: datetime, limit: int) -> Sequence[Parked]:
+        """Parked submissions received by an instant, in the order they came."""
         ...
 
     async def existing(self, ids: Collection[str]) -> frozenset[str]:

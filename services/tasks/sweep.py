@@ -97,7 +97,7 @@ class Sweep:
             await self._give_up_old(owned, max(times.values()))
 
     async def _give_up_old(self, owned: list[int], now: datetime) -> None:
-        old = await self._store.parked_before(owned, now - timedelta(hours=PARKED_HOURS_MAX), PAGE)
+        old = await self._store.parked_by(owned, now - timedelta(hours=PARKED_HOURS_MAX), PAGE)
         ledger = await self._store.ledger([one.key for one in old])
         for one in old:
             entry = ledger.get(one.key)

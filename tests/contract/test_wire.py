@@ -1,0 +1,97 @@
+"""What services write is what the contract says: the tasks service's snapshots against the contract's model."""
+
+from datetime import date, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.tasks import wire
+from services.tasks.domain.commands import (
+    AcceptResult,
+    Acknowledge,
+    Allocate,
+    AnswerObstacle,
+    Cancel,
+    ForwardObstacle,
+    GrantExtension,
+    RaiseObstacle,
+    Reassign,
+    ReportDisbursement,
+    ReportProgress,
+    RequestExtension,
+    ReturnResult,
+    SubmitResult,
+)
+from services.tasks.domain.decide import Fact, FactKind, advance, assign, decide
+from services.tasks.domain.task import Task
+from shared.contracts.codec import decode
+from shared.contracts.events import BY_TOPIC
+from shared.contracts.task_facts import TaskChanged, TaskSnapshot
+from shared.contracts.topics import TASKS
+from tests.support.builders import AGENCY, REVIEWER, RULES, a_cause, a_document, a_task, at
+
+STEPS = [
+    (Acknowledge(), AGENCY),
+    (ReportProgress(30, "ghi chú"), AGENCY),
+    (SubmitResult(a_document(), "tóm tắt", 2, "money"), AGENCY),
+    (AcceptResult(""), REVIEWER),
+    (ReturnResult("thiếu"), REVIEWER),
+    (RequestExtension(date(2024, 12, 1), "x"), AGENCY),
+    (GrantExtension(date(2024, 12, 1), a_document(), ""), "H48.01"),
+    (RaiseObstacle("o1", "khó", True), AGENCY),
+    (AnswerObstacle("o1"), "H48.01"),
+    (ForwardObstacle("o1", "chairman"), "H48.07"),
+    (ReportDisbursement(date(2024, 10, 1), 5), AGENCY),
+    (Allocate("a1", 2024, 10, a_document()), "H48.01"),
+    (Cancel("thôi", a_document()), "H48.01"),
+    (Reassign("H48.30", "chuyển", a_document()), "H48.01"),
+]
+
+
+@given(st.lists(st.tuples(st.integers(0, 1500), st.sampled_from(STEPS)), max_size=10))
+@settings(max_examples=100, deadline=None)
+def test_every_fact_the_tasks_service_tells_reads_back_as_the_contract_says(
+    steps: list[tuple[int, tuple[object, str]]],
+) -> None:
+    task = a_task()
+    facts: list[Fact] = []
+    for hours, (command, actor) in sorted(steps, key=lambda step: step[0]):
+        cause = a_cause(at("2024-10-14 09:00") + timedelta(hours=hours), actor)
+        decision = decide(task, command, cause=cause, rules=RULES)  # type: ignore[arg-type]
+        task = decision.task
+        facts += decision.facts
+
+    for fact in facts:
+        if fact.kind is FactKind.REJECTED:
+            continue
+        event = decode(TASKS.name, wire.message(fact).value)
+        assert isinstance(event.data, TaskChanged)
+        assert (event.data.task_id, event.data.seq) == (fact.task.task_id, fact.task.seq)
+        assert event.data.task.result.value == fact.task.result.value
+        assert len(event.data.task.deadlines) == len(fact.task.deadlines)
+        assert len(event.data.task.milestones) == len(fact.task.milestones)
+
+
+def test_a_snapshot_has_every_field_of_the_contract_and_no_other() -> None:
+    assert set(wire.snapshot(a_task())) == set(TaskSnapshot.model_fields)
+
+
+def test_every_kind_of_fact_is_an_event_type_of_the_tasks_topic() -> None:
+    told = {f"dondoc.task.{kind.value}.v1" for kind in FactKind if kind is not FactKind.REJECTED}
+
+    assert told | {"dondoc.submission.rejected.v1"} == set(BY_TOPIC[TASKS.name])
+
+
+def test_the_first_fact_of_a_task_has_number_one() -> None:
+    [fact] = assign(a_task(seq=0)).facts
+
+    assert decode(TASKS.name, wire.message(fact).value).envelope.id == f"{a_task().task_id}:1"
+
+
+def test_milestones_are_told_with_the_instant_they_were_due() -> None:
+    task: Task = a_task()
+    [first, *_] = advance(task, now=at("2024-12-01 00:00"), recorded_at=at("2024-12-01 00:00"), rules=RULES).facts
+
+    event = decode(TASKS.name, wire.message(first).value)
+    assert isinstance(event.data, TaskChanged)
+    assert event.data.change.cause.received_at == at("2024-10-15 08:00")

@@ -1,0 +1,417 @@
+"""One tasks service without Kafka: records in, facts and outcomes out, on a real mongod."""
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pydantic_core
+import pytest
+
+from services.tasks.handlers import TaskHandlers, Teller
+from services.tasks.mongo import MongoTaskStore
+from services.tasks.ports import Message, Outcome, Registry
+from services.tasks.shaping import Shaping
+from services.tasks.sweep import Sweep
+from shared.contracts.codec import decode
+from shared.contracts.topics import AGENCIES as AGENCIES_TOPIC
+from shared.contracts.topics import INDICATORS, SUBMISSIONS, TASKS
+from shared.runtime.clock import ScaledClock
+from shared.runtime.consuming import Received
+from shared.runtime.mongodb import connect
+from tests.support.builders import RULES, at
+from tests.support.workload import OFFICE, STANDING, event
+
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
+
+PARTITIONS = 4
+
+
+@dataclass
+class Service:
+    """The parts of tasks, wired as app.build does, with a list for a broker."""
+
+    store: MongoTaskStore
+    told: list[Message] = field(default_factory=list)
+    offsets: dict[int, int] = field(default_factory=dict)
+    lose_next_publish: bool = False
+
+    def __post_init__(self) -> None:
+        clock = ScaledClock(at("2025-06-01 00:00"), 0, 0)
+        self.teller = Teller(self.store, self.publish, clock)
+        self.shaping = Shaping(self.store, self.teller, self.partition_of, clock, RULES)
+        self.handlers = TaskHandlers(
+            self.store, self.teller, self.partition_of, clock, RULES, self.shaping.on_submission
+        )
+        self.shaping.tasks = self.handlers
+        self.sweep = Sweep(self.store, self.teller, self.handlers, self.partition_of, clock, RULES)
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if self.lose_next_publish and messages:
+            self.lose_next_publish = False
+            raise ConnectionError("the process died before it could tell")
+        self.told.extend(messages)
+
+    async def partition_of(self, key: str) -> int:
+        return sum(key.encode()) % PARTITIONS
+
+    async def receive(self, *events: tuple[str, dict[str, Any]]) -> list[Received]:
+        """Records of these events (key, event), each at the next offset of its partition."""
+        records = []
+        for key, content in events:
+            partition = await self.partition_of(key)
+            offset = self.offsets[partition] = self.offsets.get(partition, -1) + 1
+            decoded = decode(SUBMISSIONS.name, pydantic_core.to_json(content))
+            records.append(Received(decoded, SUBMISSIONS.name, partition, offset, key.encode()))
+        return records
+
+    async def on(self, *events: tuple[str, dict[str, Any]]) -> list[Received]:
+        records = await self.receive(*events)
+        await self.handlers.on_submissions(records)
+        return records
+
+    async def time_passes(self, until: str) -> None:
+        """One sweep of all partitions up to an instant."""
+        times = dict.fromkeys(range(PARTITIONS), at(until))
+        await self.store.note_times(times)
+        await self.sweep.tell_leftovers(list(times))
+        await self.sweep.settle_parked(list(times), times)
+        await self.sweep.open_periods(times)
+        await self.sweep.fire_due(times)
+
+    async def outcome(self, event_id: str) -> tuple[str, str]:
+        [entry] = await self.store.ledger_by_id(event_id, None, 10)
+        return entry.outcome.value, entry.reason
+
+    def facts(self, topic: str = TASKS.name) -> list[str]:
+        return [decode(topic, one.value).envelope.type.split(".")[-2] for one in self.told if one.topic == topic]
+
+
+@pytest.fixture
+async def service(mongo_uri: str) -> AsyncIterator[Service]:
+    client = connect(mongo_uri, app_name="tests")
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    store = MongoTaskStore(client[name])
+    await store.prepare()
+    yield Service(store)
+    await client.drop_database(name)
+    client.close()
+
+
+def say(
+    event_type: str,
+    data: dict[str, Any],
+    *,
+    by: str = "H48.21",
+    received: str = "2024-10-14 09:00",
+    event_id: str | None = None,
+    key: str | None = None,
+) -> tuple[str, dict[str, Any]]:
+    """An event with its key."""
+    where = key or data.get("task_id") or "H48"
+    return where, event(event_type, data, agency=by, received_at=at(received), event_id=event_id or uuid.uuid4().hex)
+
+
+def agency(code: str, role: str = "agency", *groups: str) -> tuple[str, dict[str, Any]]:
+    data = {"code": code, "name": code, "role": role, "groups": list(groups), "valid_from": "2024-01-01"}
+    return say("agency.registered", data, by=STANDING, received="2024-10-14 08:00")
+
+
+def directive(*obligations: dict[str, Any], event_id: str = "directive", **changes: Any) -> tuple[str, dict[str, Any]]:
+    data = {
+        "directive": "TB-1",
+        "kind": "TB",
+        "issuer": "UBND tỉnh",
+        "issued_on": "2024-10-14",
+        "title": "Thông báo kết luận",
+        "obligations": list(obligations),
+        **changes,
+    }
+    return say("directive.issued", data, by=OFFICE, received="2024-10-14 08:30", event_id=event_id)
+
+
+def obligation(clause: str = "II.1.h", leads: Sequence[str] = ("@all",), **changes: Any) -> dict[str, Any]:
+    return {
+        "clause": clause,
+        "title": "Nội dung",
+        "leads": list(leads),
+        "due": {"kind": "fixed", "boundary": "before", "day": "2024-10-20"},
+        "category": "dated",
+        **changes,
+    }
+
+
+REGISTRY = (
+    agency(OFFICE, "chairman_office"),
+    agency(STANDING, "standing", "@all"),
+    agency("H48.21", "agency", "@all", "@districts"),
+    agency("H48.22", "agency", "@all", "@districts"),
+)
+TASK = "H48/TB-1/II.1.h/H48.21"
+RESULT = {"task_id": TASK, "document": {"number": "1/BC", "issued_on": "2024-10-14"}}
+
+
+async def test_a_directive_makes_a_task_for_every_agency_of_a_group(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation(), obligation("II.5", ["@districts"])))
+
+    tasks = {task.task_id for task in await service.store.list_tasks(_all(), after=None, limit=100)}
+    assert tasks == {
+        "H48/TB-1/II.1.h/H48.07",
+        "H48/TB-1/II.1.h/H48.21",
+        "H48/TB-1/II.1.h/H48.22",
+        "H48/TB-1/II.5/H48.21",
+        "H48/TB-1/II.5/H48.22",
+    }
+    assert service.facts() == ["assigned"] * 5
+    assert service.facts(AGENCIES_TOPIC.name) == ["changed"] * 4
+    assert await service.outcome("directive") == ("applied", "applied")
+
+
+def _all() -> Any:
+    from services.tasks.ports import TaskFilter
+
+    return TaskFilter()
+
+
+@pytest.mark.parametrize(
+    ("leads", "reason"), [(["H48.99"], "unknown_agency"), (["@nobody"], "empty_group")], ids=["agency", "group"]
+)
+async def test_a_directive_that_names_nobody_is_rejected_whole(service: Service, leads: list[str], reason: str) -> None:
+    await service.on(*REGISTRY, directive(obligation(), obligation("II.5", leads)))
+
+    assert await service.outcome("directive") == ("rejected", reason)
+    assert await service.store.list_tasks(_all(), after=None, limit=10) == []
+    assert service.facts() == ["rejected"]
+
+
+async def test_a_client_that_sends_twice_has_one_effect(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation()))
+    first = say("task.result_submitted", RESULT, event_id="r1")
+    again = say("task.result_submitted", RESULT, event_id="r1", received="2024-10-14 09:05")
+
+    await service.on(first, again)
+    await service.on(again)
+
+    assert service.facts()[3:] == ["result_received"]
+    assert await service.outcome("r1") == ("applied", "applied")
+
+
+async def test_an_id_used_for_other_content_is_refused_and_the_first_stands(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation()))
+    await service.on(say("task.progress_reported", {"task_id": TASK, "percent": 10}, event_id="p1"))
+    elsewhere = {"task_id": "H48/TB-1/II.1.h/H48.22", "percent": 90}
+
+    await service.on(say("task.progress_reported", elsewhere, event_id="p1"))
+
+    assert await service.outcome("p1") == ("applied", "applied")
+    rejected = decode(TASKS.name, service.told[-1].value)
+    assert rejected.envelope.type == "dondoc.submission.rejected.v1"
+    assert rejected.envelope.data["reason"] == "id_reused"
+    [entry] = await service.store.ledger_by_id("p1", None, 2)
+    assert entry.reused == 1
+
+
+async def test_a_redelivered_batch_has_no_second_effect(service: Service) -> None:
+    records = await service.on(*REGISTRY, directive(obligation()), say("task.result_submitted", RESULT))
+    told = list(service.told)
+
+    await service.handlers.on_submissions(records)
+
+    assert service.told == told
+
+
+async def test_what_was_written_but_not_told_is_told_after_redelivery_with_the_same_bytes(service: Service) -> None:
+    """INVARIANT: a crash between the write and the telling loses no fact."""
+    await service.on(*REGISTRY, directive(obligation()))
+    records = await service.receive(say("task.result_submitted", RESULT, event_id="r1"))
+    service.lose_next_publish = True
+    with pytest.raises(ConnectionError):
+        await service.handlers.on_submissions(records)
+    assert await service.outcome("r1") == ("in_flight", "")
+
+    await service.handlers.on_submissions(records)
+
+    assert service.facts()[3:] == ["result_received"]
+    assert await service.outcome("r1") == ("applied", "applied")
+
+
+async def test_a_submission_for_a_task_not_known_yet_waits_and_is_applied_when_the_directive_comes(
+    service: Service,
+) -> None:
+    await service.on(say("task.result_submitted", RESULT, event_id="early", received="2024-10-14 08:31"))
+    assert await service.outcome("early") == ("parked", "task_not_known_yet")
+
+    await service.on(*REGISTRY, directive(obligation()))
+    await service.time_passes("2024-10-14 09:00")
+
+    assert await service.outcome("early") == ("applied", "applied")
+    assert service.facts()[-1] == "result_received"
+
+
+async def test_what_waited_for_a_task_comes_before_what_follows_it(service: Service) -> None:
+    await service.on(say("task.result_submitted", RESULT, event_id="early", received="2024-10-14 08:31"))
+    await service.on(*REGISTRY, directive(obligation()))
+
+    await service.on(say("task.result_accepted", {"task_id": TASK}, by=STANDING, event_id="verdict"))
+
+    assert await service.outcome("verdict") == ("applied", "applied")
+
+
+async def test_a_submission_whose_task_never_comes_is_rejected_after_a_day_with_a_reason(service: Service) -> None:
+    await service.on(say("task.result_submitted", RESULT, event_id="lost", received="2024-10-14 08:31"))
+
+    await service.time_passes("2024-10-15 08:30")
+    assert (await service.outcome("lost"))[0] == "parked"
+    await service.time_passes("2024-10-15 08:31")
+
+    assert await service.outcome("lost") == ("rejected", "unknown_task")
+    assert service.facts() == ["rejected"]
+
+
+async def test_each_missed_period_opens_once_after_an_outage(service: Service) -> None:
+    monthly = {"kind": "recurring", "every": "monthly", "boundary": "before", "day": 20, "starts_on": "2024-10-14"}
+    await service.on(*REGISTRY, directive(obligation("II.2.a", [STANDING], due=monthly)))
+
+    await service.time_passes("2025-01-10 00:00")
+    await service.time_passes("2025-01-10 00:00")
+
+    tasks = await service.store.list_tasks(_all(), after=None, limit=10)
+    assert [task.period for task in tasks] == ["2024-10", "2024-11", "2024-12", "2025-01"]
+    assert [task.deadlines[0].nominal.day for task in tasks] == [19] * 4
+    assert service.facts().count("assigned") == 4
+
+
+async def test_time_fires_milestones_once(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"])))
+
+    await service.time_passes("2024-10-20 00:00")
+    await service.time_passes("2024-10-20 00:00")
+
+    assert service.facts()[1:] == ["due_soon", "due_soon", "due_soon", "overdue"]
+
+
+async def test_money_comes_under_the_province_and_is_applied_once(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation()))
+    allocated = {
+        "allocation_id": "QĐ371".replace("Đ", "D"),
+        "task_id": TASK,
+        "fiscal_year": 2024,
+        "amount_vnd": 500,
+        "document": {"number": "371/QĐ-UBND", "issued_on": "2024-05-14"},
+    }
+    records = await service.on(say("budget.allocated", allocated, by=OFFICE, key="H48", event_id="money"))
+    await service.handlers.on_submissions(records)
+
+    stored = (await service.store.tasks([TASK]))[TASK]
+    assert [one.amount_vnd for one in stored.task.allocations] == [500]
+    assert service.facts().count("allocated") == 1
+    assert await service.outcome("money") == ("applied", "applied")
+
+
+async def test_a_reassigned_task_is_told_at_both_agencies(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"])))
+    move = {
+        "task_id": TASK,
+        "to_agency": "H48.22",
+        "reason": "chuyển chức năng",
+        "document": {"number": "2/QĐ", "issued_on": "2024-10-15"},
+    }
+    await service.on(say("task.reassigned", move, by=OFFICE))
+
+    both = await service.store.tasks([TASK, "H48/TB-1/II.1.h/H48.22"])
+    assert both[TASK].task.result.value == "transferred"
+    assert both["H48/TB-1/II.1.h/H48.22"].task.predecessor == TASK
+    assert sorted(service.facts()[1:]) == ["assigned", "transferred"]
+
+
+async def test_a_reassignment_to_nobody_is_rejected(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"])))
+    document = {"number": "2/QĐ", "issued_on": "2024-10-15"}
+    move = {"task_id": TASK, "to_agency": "H48.99", "reason": "x", "document": document}
+
+    await service.on(say("task.reassigned", move, by=OFFICE, event_id="m"))
+
+    assert await service.outcome("m") == ("rejected", "unknown_agency")
+
+
+async def test_a_revoked_directive_ends_its_open_tasks_and_opens_no_further_period(service: Service) -> None:
+    monthly = {"kind": "recurring", "every": "monthly", "boundary": "before", "day": 20, "starts_on": "2024-10-14"}
+    await service.on(*REGISTRY, directive(obligation(), obligation("II.2.a", [STANDING], due=monthly)))
+    revoked = {
+        "directive": "TB-1",
+        "reason": "thay thế",
+        "document": {"number": "9/TB", "issued_on": "2024-10-16"},
+    }
+    records = await service.on(say("directive.revoked", revoked, by=OFFICE, received="2024-10-16 09:00"))
+    await service.handlers.on_submissions(records)
+    await service.time_passes("2025-01-10 00:00")
+
+    tasks = await service.store.list_tasks(_all(), after=None, limit=10)
+    assert {task.result.value for task in tasks} == {"discontinued"}
+    assert len(tasks) == 4
+
+
+async def test_an_indicator_is_told_with_its_target(service: Service) -> None:
+    target = {
+        "code": "DVCTT",
+        "title": "Tỷ lệ hồ sơ trực tuyến",
+        "period": "2024-Q4",
+        "at_least_percent": "45.8",
+        "document": {"number": "38/KH-UBND", "issued_on": "2024-02-20"},
+    }
+    value = {
+        "code": "DVCTT",
+        "period": "2024-Q4",
+        "numerator": "40",
+        "denominator": "100",
+        "data_source": "Hệ thống thông tin giải quyết TTHC",
+    }
+    await service.on(say("indicator.target_set", target, by=OFFICE))
+    await service.on(say("indicator.reported", value, key="H48.21"))
+
+    told = decode(INDICATORS.name, service.told[-1].value)
+    assert (str(told.envelope.data["numerator"]), str(told.envelope.data["at_least_percent"])) == ("40", "45.8")
+    assert list(await service.store.entries(Registry.INDICATORS, ["H48/H48.21/DVCTT/2024-Q4"]))
+
+
+async def test_a_second_issue_of_a_directive_is_rejected(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation()))
+    await service.on(directive(obligation(), event_id="again"))
+
+    assert await service.outcome("again") == ("rejected", "directive_exists")
+
+
+async def test_a_replica_that_lost_its_partition_cannot_undo_an_outcome_by_parking(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation()))
+    [record] = await service.on(say("task.result_submitted", RESULT, event_id="r1"))
+
+    from services.tasks.ports import Verdict
+
+    await service.store.close(
+        [Verdict(record.event.key, Outcome.PARKED, "task_not_known_yet")], recorded_at=datetime.now().astimezone()
+    )
+
+    assert await service.outcome("r1") == ("applied", "applied")
+
+
+async def test_the_sweep_tells_what_a_crash_left_and_only_that(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation()))
+    records = await service.receive(say("task.result_submitted", RESULT, event_id="r1"))
+    service.lose_next_publish = True
+    with pytest.raises(ConnectionError):
+        await service.handlers.on_submissions(records)
+
+    owed = await service.store.untold(range(PARTITIONS), older_than_seconds=0)
+    assert list(owed) == [TASK]
+    await service.teller.tell(owed)
+
+    assert service.facts()[-1] == "result_received"
+    assert await service.outcome("r1") == ("applied", "applied")
+    assert not await service.store.untold(range(PARTITIONS), older_than_seconds=0)
+
+
+def test_a_day_is_what_a_parked_submission_is_given() -> None:
+    from services.tasks.sweep import PARKED_HOURS_MAX
+
+    assert timedelta(hours=PARKED_HOURS_MAX) == timedelta(days=1)
