@@ -87,13 +87,15 @@ class Teller:
         self._store = store
         self._publish = publish
         self._clock = clock
+        self.may_be_parked = True
+        """Whether submissions may be waiting in partitions of this replica; the sweep clears it."""
 
     async def tell(self, owed: Mapping[str, Untold]) -> None:
         """Tell what tasks owe, in order per task."""
         if not owed:
             return
-        await self._publish([message for untold in owed.values() for message in untold.messages])
         verdicts = [verdict for untold in owed.values() for verdict in untold.verdicts]
+        await self._publish([message for untold in owed.values() for message in untold.messages])
         await self.close(verdicts)
         await self._store.told({task_id: untold.token for task_id, untold in owed.items()})
 
@@ -107,7 +109,8 @@ class Teller:
     async def close(self, verdicts: Sequence[Verdict]) -> None:
         """Write outcomes into the ledger and take the closed ones out of the waiting room."""
         await self._store.close(verdicts, recorded_at=self._clock.now())
-        await self._store.unpark([verdict.key for verdict in verdicts if verdict.outcome.final])
+        if self.may_be_parked:
+            await self._store.unpark([verdict.key for verdict in verdicts if verdict.outcome.final])
         for verdict in verdicts:
             metrics.SUBMISSIONS.labels(verdict.outcome.value, verdict.reason).inc()
 
@@ -134,19 +137,21 @@ class TaskHandlers:
         self._clock = clock
         self._rules = rules
         self._shape = shape
-        self.may_be_parked = True
-        """Whether submissions may be waiting in partitions of this replica; the sweep clears it."""
 
     async def on_submissions(self, records: Sequence[Received]) -> None:
         """Apply a batch of records."""
-        claimed = await self._claim(records)
+        ids = {task_id for record in records if (task_id := wire.task_id(record.event)) is not None}
+        # Loaded while the ledger is asked: what another replica changes meanwhile is caught by the version.
+        claimed, loaded = await asyncio.gather(self._claim(records), self._store.tasks(ids))
+        preloaded: Mapping[str, Stored] | None = loaded
         to_tasks: list[Submission] = []
         for submission in claimed:
             if submission.entry.task_id is not None:
                 to_tasks.append(submission)
             else:
                 await self._shape(submission)
-        await self.apply(to_tasks)
+                preloaded = None
+        await self.apply(to_tasks, preloaded)
 
     async def _claim(self, records: Sequence[Received]) -> list[Submission]:
         """Take each submission once, for ever: the ledger knows what came before, under which content."""
@@ -194,20 +199,28 @@ class TaskHandlers:
 
     # -- tasks -----------------------------------------------------------------------------------------------------
 
-    async def apply(self, submissions: Sequence[Submission]) -> None:
-        """Apply submissions to their tasks, in order per task; park those whose task is not known."""
+    async def apply(self, submissions: Sequence[Submission], preloaded: Mapping[str, Stored] | None = None) -> None:
+        """Apply submissions to their tasks, in order per task; park those whose task is not known.
+
+        `preloaded`: tasks as they were when the batch was claimed; a task missing there is looked up again.
+        """
         waiting: dict[str, list[Submission]] = {}
         for submission in submissions:
             assert submission.entry.task_id is not None, "only submissions about a task come here"
             waiting.setdefault(submission.entry.task_id, []).append(submission)
         owed: dict[str, Untold] = {}
+        token = new_token()
         for attempt in range(RACES_MAX):
             if not waiting:
                 break
             if attempt:
                 metrics.LOST_RACES.inc(len(waiting))
                 await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 jitter
-            stored = await self._store.tasks(waiting)
+            if preloaded is not None and preloaded.keys() >= waiting.keys():
+                stored = preloaded
+            else:
+                stored = await self._store.tasks(waiting)
+            preloaded = None
             await self._park([one for task_id, some in waiting.items() if task_id not in stored for one in some])
             waiting = {task_id: some for task_id, some in waiting.items() if task_id in stored}
             await self._parked_first(waiting)
@@ -215,7 +228,7 @@ class TaskHandlers:
             writes: dict[str, Write] = {}
             successors: dict[str, Write] = {}
             for task_id, some in waiting.items():
-                write = await self._fold(stored[task_id], some, successors)
+                write = await self._fold(stored[task_id], some, successors, token)
                 if write is not None:
                     writes[task_id] = write
                 elif (untold := stored[task_id].untold) is not None:
@@ -231,7 +244,7 @@ class TaskHandlers:
 
     async def _parked_first(self, waiting: dict[str, list[Submission]]) -> None:
         """What waited for a task comes before what follows it. Read after the tasks: only we park for them."""
-        if not self.may_be_parked or not waiting:
+        if not self._teller.may_be_parked or not waiting:
             return
         parked = await self._store.parked_for(waiting)
         ledger = await self._store.ledger([one.key for one in parked])
@@ -252,7 +265,7 @@ class TaskHandlers:
             some[:] = [one for one in some if one.entry.key not in settled]
 
     async def _fold(
-        self, stored: Stored, submissions: Iterable[Submission], successors: dict[str, Write]
+        self, stored: Stored, submissions: Iterable[Submission], successors: dict[str, Write], token: str
     ) -> Write | None:
         """Decide each submission that is not in the document yet."""
         fold = Fold(stored, self._rules)
@@ -265,9 +278,9 @@ class TaskHandlers:
             decision = await self._decide(fold.task, command, cause)
             if isinstance(command, Reassign) and not decision.rejected:
                 successor = succeed(decision.task, command.to_agency, cause)
-                successors[successor.task_id] = await self.new_write(successor, submission.event)
+                successors[successor.task_id] = await self.new_write(successor, submission.event, token)
             fold.take(submission, decision)
-        return fold.write() if fold.touched else None
+        return fold.write(token) if fold.touched else None
 
     async def _decide(self, task: Task, command: Command, cause: Cause) -> Decision:
         if isinstance(command, Reassign):
@@ -283,7 +296,7 @@ class TaskHandlers:
         new = [submission for submission in submissions if not submission.parked]
         if not new:
             return
-        self.may_be_parked = True
+        self._teller.may_be_parked = True
         await self._store.park(
             [
                 Parked(
@@ -300,7 +313,7 @@ class TaskHandlers:
 
     # -- new tasks and time ----------------------------------------------------------------------------------------
 
-    async def new_write(self, task: Task, event: Event | None) -> Write:
+    async def new_write(self, task: Task, event: Event | None, token: str) -> Write:
         """The first write of a task."""
         decision = assign(task)
         metrics.FACTS.labels("assigned").inc()
@@ -309,7 +322,7 @@ class TaskHandlers:
             partition=await self._partition_of(task.task_id),
             offset=-1,
             steps=(),
-            untold=Untold(_token(), tuple(wire.message(fact, event) for fact in decision.facts)),
+            untold=Untold(token, tuple(wire.message(fact, event) for fact in decision.facts)),
             replaces=None,
             next_at=next_at(decision.task, self._rules.milestones, self._rules.calendar),
             history=tuple(wire.change(fact) for fact in decision.facts),
@@ -319,7 +332,8 @@ class TaskHandlers:
         """Create tasks that do not exist yet and tell them; those that exist are left as they are."""
         created = 0
         for start in range(0, len(tasks), CHUNK):
-            writes = {task.task_id: await self.new_write(task, event) for task in tasks[start : start + CHUNK]}
+            token = new_token()
+            writes = {task.task_id: await self.new_write(task, event, token) for task in tasks[start : start + CHUNK]}
             owed: dict[str, Untold] = {}
             created += await self._save_new(writes, owed)
             await self._teller.tell(owed)
@@ -337,12 +351,13 @@ class TaskHandlers:
     async def pass_time(self, due: Mapping[str, Stored], times: Mapping[int, datetime]) -> int:
         """Fire what is due on tasks, each by its partition's time. Lost races are left to the next turn."""
         writes: dict[str, Write] = {}
+        token = new_token()
         recorded_at = self._clock.now()
         for task_id, stored in due.items():
             decision = advance(stored.task, now=times[stored.partition], recorded_at=recorded_at, rules=self._rules)
             fold = Fold(stored, self._rules)
             fold.pass_to(decision)
-            writes[task_id] = fold.write()
+            writes[task_id] = fold.write(token)
             for fact in decision.facts:
                 metrics.MILESTONES.labels(fact.kind.value).inc()
                 metrics.LATENESS_SECONDS.observe((recorded_at - fact.cause.received_at).total_seconds())
@@ -356,6 +371,7 @@ class TaskHandlers:
         cancelled = 0
         for start in range(0, len(task_ids), CHUNK):
             chunk = task_ids[start : start + CHUNK]
+            token = new_token()
             for _ in range(RACES_MAX):
                 if not chunk:
                     break
@@ -372,7 +388,7 @@ class TaskHandlers:
                     if decision.rejected:
                         continue
                     fold.take(submission, decision, closes=False)
-                    writes[task_id] = fold.write()
+                    writes[task_id] = fold.write(token)
                 lost = await self._store.save_tasks(list(writes.values()))
                 owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
                 await self._teller.tell(owed)
@@ -437,21 +453,22 @@ class Fold:
             self._messages.append(wire.message(fact, event))
             metrics.FACTS.labels(fact.kind.value).inc()
 
-    def write(self) -> Write:
+    def write(self, token: str) -> Write:
         """The write that makes it so."""
         return Write(
             task=self.task,
             partition=self._stored.partition,
             offset=self._offset,
             steps=self._steps,
-            untold=Untold(_token(), tuple(self._messages), tuple(self._verdicts)),
+            untold=Untold(token, tuple(self._messages), tuple(self._verdicts)),
             replaces=self._stored.version,
             next_at=next_at(self.task, self._rules.milestones, self._rules.calendar),
             history=tuple(wire.change(fact) for fact in self._facts),
         )
 
 
-def _token() -> str:
+def new_token() -> str:
+    """Marks what one group of writes owes, so that it is forgotten in one step and nothing newer with it."""
     return uuid.uuid4().hex
 
 

@@ -121,26 +121,17 @@ class MongoTaskStore:
     async def close(self, verdicts: Sequence[Verdict], *, recorded_at: datetime) -> None:
         if not verdicts:
             return
-        await self._ledger.bulk_write(
-            [
-                UpdateOne(
-                    # A replica that lost the partition may park what its successor has applied meanwhile.
-                    {"_id": verdict.key, "outcome": Outcome.IN_FLIGHT.value}
-                    if verdict.outcome is Outcome.PARKED
-                    else {"_id": verdict.key},
-                    {
-                        "$set": {
-                            "outcome": verdict.outcome.value,
-                            "reason": verdict.reason,
-                            "detail": verdict.detail,
-                            "recorded_at": recorded_at,
-                        }
-                    },
-                )
-                for verdict in verdicts
-            ],
-            ordered=False,
-        )
+        # Few ways to end, many that ended so: one update for each way.
+        alike: dict[tuple[Outcome, str, str], list[str]] = {}
+        for verdict in verdicts:
+            alike.setdefault((verdict.outcome, verdict.reason, verdict.detail), []).append(verdict.key)
+        for (outcome, reason, detail), keys in alike.items():
+            query: Document = {"_id": {"$in": keys}}
+            if outcome is Outcome.PARKED:
+                # A replica that lost the partition may park what its successor has applied meanwhile.
+                query["outcome"] = Outcome.IN_FLIGHT.value
+            fields = {"outcome": outcome.value, "reason": reason, "detail": detail, "recorded_at": recorded_at}
+            await self._ledger.update_many(query, {"$set": fields})
 
     async def note_reuse(self, keys: Sequence[str]) -> None:
         await self._ledger.bulk_write([UpdateOne({"_id": key}, {"$inc": {"reused": 1}}) for key in keys])

@@ -82,7 +82,7 @@ class Sweep:
         """Apply what waited for its task, all of it, before time does anything to that task; give up after a day."""
         waited_for = await self._store.parked_task_ids(owned)
         metrics.PARKED_TASKS.set(len(waited_for))
-        self._tasks.may_be_parked = bool(waited_for)
+        self._teller.may_be_parked = bool(waited_for)
         known = await self._store.existing(waited_for)
         while known:
             parked = await self._store.parked_for(known)

@@ -41,11 +41,16 @@ def ledger_entry(event: Event, position: Position) -> LedgerEntry:
         type=envelope.type,
         province=envelope.province,
         agency=envelope.agency,
-        task_id=getattr(event.data, "task_id", None),
+        task_id=task_id(event),
         received_at=envelope.receivedat,
         digest=digest(event),
         position=position,
     )
+
+
+def task_id(event: Event) -> str | None:
+    """The task an event is about; None for what shapes the province."""
+    return getattr(event.data, "task_id", None)
 
 
 def digest(event: Event) -> str:
@@ -218,14 +223,14 @@ def message(fact: Fact, event: Event | None = None) -> Message:
 def rejection(event: Event, *, reason: str, detail: str, event_id: str, task: Task | None, at: Cause) -> Message:
     """The event that tells why a submission had no effect."""
     envelope = event.envelope
-    task_id = task.task_id if task is not None else getattr(event.data, "task_id", None)
+    about = task.task_id if task is not None else task_id(event)
     value = encode(
         event_type="dondoc.submission.rejected.v1",
         event_id=event_id,
         source=SOURCE,
         time=at.recorded_at,
         province=envelope.province or "",
-        subject=task_id,
+        subject=about,
         traceparent=envelope.traceparent,
         data={
             "submission_source": envelope.source,
@@ -235,7 +240,7 @@ def rejection(event: Event, *, reason: str, detail: str, event_id: str, task: Ta
             "received_at": envelope.receivedat,
             "reason": reason,
             "detail": detail,
-            "task_id": task_id,
+            "task_id": about,
             "seq": task.seq if task is not None else None,
             "task": snapshot(task) if task is not None else None,
         },

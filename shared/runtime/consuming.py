@@ -38,6 +38,7 @@ Record: TypeAlias = "ConsumerRecord[Any, Any]"
 BUG_TRIES = 3
 """An error that is not known to pass is tried this often before the record is taken for poison."""
 BACKOFF_SECONDS_MAX = 5.0
+LANES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,10 @@ class Consumption:
                 await self._bury(None, record, error.reason, error.detail)
             else:
                 good.append(Received(event, record.topic, record.partition, record.offset, record.key))
-        await self._apply_all(good, {(r.topic, r.partition, r.offset): r for r in records})
+        raw = {(r.topic, r.partition, r.offset): r for r in records}
+        # Two lanes of partitions: one computes while the other waits for the database or the broker.
+        lanes = [[one for one in good if one.partition % LANES == lane] for lane in range(LANES)]
+        await asyncio.gather(*(self._apply_all(lane, raw) for lane in lanes))
         self._note_applied(records, good)
         await self._commit()
         for topic in {record.topic for record in records}:

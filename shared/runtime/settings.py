@@ -27,7 +27,7 @@ class ProcessSettings(BaseSettings):
     """How long a killed replica keeps its partitions."""
     kafka_rebalance_timeout_ms: int = 30_000
     """How long a replica may take to finish its batch before it gives partitions up; aiokafka's default is 10 s."""
-    batch_records_max: int = 500
+    batch_records_max: int = 1000
     batch_wait_ms: int = 20
     """FastStream sleeps this long once more on an empty poll, so it is kept small."""
     fetch_wait_ms: int = 100
