@@ -1,0 +1,78 @@
+"""Reading alerts over HTTP: each with why it was sent or stays silent. No addresses."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import pydantic_core
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+PAGE_DEFAULT = 50
+PAGE_MAX = 500
+FILTERS = ("agency", "kind", "task_id", "outcome")
+
+
+class Reading(Protocol):
+    """What the API reads."""
+
+    async def list_alerts(
+        self, wanted: Mapping[str, str], *, after: str | None, limit: int
+    ) -> list[dict[str, Any]]: ...
+
+
+class AlertApi:
+    """`/v1/alerts`."""
+
+    def __init__(self, store: Reading) -> None:
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        """All routes."""
+        return [Route("/v1/alerts", self.list_alerts)]
+
+    async def list_alerts(self, request: Request) -> Response:
+        """A page of alerts in order of id; `next` continues it."""
+        query = request.query_params
+        if unknown := sorted(set(query) - {*FILTERS, "cursor", "limit"}):
+            known = ", ".join((*FILTERS, "cursor", "limit"))
+            return _problem(400, "unknown_filter", f"Unknown filter {unknown[0]!r}. Known: {known}.")
+        try:
+            limit = min(PAGE_MAX, max(1, int(query.get("limit", PAGE_DEFAULT))))
+        except ValueError:
+            return _problem(400, "malformed_filter", "limit is a whole number.")
+        wanted = {name: query[name] for name in FILTERS if name in query}
+        found = await self._store.list_alerts(wanted, after=query.get("cursor"), limit=limit)
+        content = {
+            "alerts": [_row(one) for one in found],
+            "next": found[-1]["_id"] if len(found) == limit else None,
+        }
+        return Response(pydantic_core.to_json(content), media_type="application/json")
+
+
+def _row(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **document["alert"],
+        "outcome": document["outcome"],
+        "reason": document["reason"],
+        "recipients": document["recipients"],
+        "decided_at": document["decided_at"],
+        "deliveries": [
+            {
+                name: delivery.get(name)
+                for name in ("agency", "role", "channel", "state", "cause", "attempts", "sent_at", "message_id")
+            }
+            for delivery in document["deliveries"]
+        ],
+    }
+
+
+def _problem(status: int, code: str, detail: str) -> Response:
+    content = {
+        "type": f"https://dondoc.example/problems/{code}",
+        "title": code.replace("_", " "),
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    return Response(pydantic_core.to_json(content), status_code=status, media_type="application/problem+json")

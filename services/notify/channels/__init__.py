@@ -1,0 +1,1 @@
+"""Ways to reach people. Each is one file with one callable: `(message) -> Delivered | RetryLater | Refused`."""

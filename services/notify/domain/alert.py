@@ -1,0 +1,74 @@
+"""An alert: what somebody must hear about one fact, and how urgent it is."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+
+class AlertKind(StrEnum):
+    """What an alert is about."""
+
+    ASSIGNED = "assigned"
+    DUE_SOON = "due_soon"
+    OVERDUE = "overdue"
+    OVERDUE_RETRACTED = "overdue_retracted"
+    ESCALATION = "escalation"
+    REVIEW_REMINDER = "review_reminder"
+    RESULT_RETURNED = "result_returned"
+    EXTENSION_GRANTED = "extension_granted"
+    EXTENSION_REFUSED = "extension_refused"
+    OBSTACLE = "obstacle"
+    ENDED = "ended"
+
+
+KIND_OF_FACT: dict[str, AlertKind] = {
+    "assigned": AlertKind.ASSIGNED,
+    "due_soon": AlertKind.DUE_SOON,
+    "overdue": AlertKind.OVERDUE,
+    "overdue_retracted": AlertKind.OVERDUE_RETRACTED,
+    "escalated": AlertKind.ESCALATION,
+    "review_due": AlertKind.REVIEW_REMINDER,
+    "returned": AlertKind.RESULT_RETURNED,
+    "extended": AlertKind.EXTENSION_GRANTED,
+    "extension_refused": AlertKind.EXTENSION_REFUSED,
+    "obstacle_raised": AlertKind.OBSTACLE,
+    "obstacle_forwarded": AlertKind.OBSTACLE,
+    "cancelled": AlertKind.ENDED,
+    "transferred": AlertKind.ENDED,
+}
+"""Facts that are not here alert nobody: they are what the agency itself has just done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One fact that may alert somebody."""
+
+    alert_id: str
+    """`{task_id}:{seq}`: the fact's id, so a fact that is told twice alerts once."""
+    kind: AlertKind
+    level: int
+    province: str
+    task_id: str
+    seq: int
+    directive: str
+    clause: str
+    agency: str
+    reviewer: str
+    title: str
+    last_day: date | None
+    """The legal last day in force."""
+    deadline_version: int
+    forwarded: bool
+    """An obstacle that goes to the chairman's office."""
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """The newest that is known of a task when a decision is made."""
+
+    seq: int
+    result: str
+    deadline_version: int
+    overdue: bool
+    """Whether an overdue stands, not taken back."""

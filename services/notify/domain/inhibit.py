@@ -1,0 +1,53 @@
+"""Whether an alert still deserves to be heard, given the newest that is known of its task."""
+
+from enum import StrEnum
+
+from services.notify.domain.alert import Alert, AlertKind, TaskState
+
+_WORKED_ON = frozenset({"assigned", "in_progress"})
+_NAGGING = frozenset({AlertKind.DUE_SOON, AlertKind.OVERDUE, AlertKind.ESCALATION})
+
+
+class Reason(StrEnum):
+    """Why an alert is sent, or why it stays silent."""
+
+    DUE = "due"
+    # silent
+    TASK_SUBMITTED = "task_submitted"
+    TASK_COMPLETED = "task_completed"
+    TASK_ENDED = "task_ended"
+    DEADLINE_MOVED = "deadline_moved"
+    OVERDUE_SAYS_MORE = "overdue_says_more"
+    RETRACTED = "retracted"
+    RESULT_JUDGED = "result_judged"
+    NOBODY_WAS_TOLD = "nobody_was_told"
+    NO_RECIPIENT = "no_recipient"
+
+
+def why(alert: Alert, task: TaskState) -> Reason:
+    """Say why this alert is due, or what silences it. Decided when recorded, and again just before sending."""
+    if alert.kind in _NAGGING:
+        return _why_nag(alert, task)
+    if alert.kind is AlertKind.REVIEW_REMINDER and task.result != "submitted":
+        return Reason.RESULT_JUDGED
+    if alert.kind is AlertKind.ASSIGNED and task.result not in _WORKED_ON:
+        return _finished(task)
+    return Reason.DUE
+
+
+def _why_nag(alert: Alert, task: TaskState) -> Reason:
+    if task.result not in _WORKED_ON:
+        return _finished(task)
+    if task.deadline_version != alert.deadline_version:
+        return Reason.DEADLINE_MOVED
+    if alert.kind is AlertKind.DUE_SOON and task.overdue:
+        return Reason.OVERDUE_SAYS_MORE
+    if alert.kind is not AlertKind.DUE_SOON and not task.overdue:
+        return Reason.RETRACTED
+    return Reason.DUE
+
+
+def _finished(task: TaskState) -> Reason:
+    if task.result == "submitted":
+        return Reason.TASK_SUBMITTED
+    return Reason.TASK_COMPLETED if task.result == "completed" else Reason.TASK_ENDED

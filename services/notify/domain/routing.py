@@ -1,0 +1,71 @@
+"""Who hears an alert: agencies in roles, from the registry."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services.notify.domain.alert import Alert, AlertKind
+
+
+class Role(StrEnum):
+    """In which role a recipient hears an alert."""
+
+    AGENCY = "agency"
+    HEAD = "head"
+    STANDING = "standing"
+    CHAIRMAN_OFFICE = "chairman_office"
+    REVIEWER = "reviewer"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """An agency in a role."""
+
+    agency: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Supervisors:
+    """Who supervises in a province, as far as the registry says."""
+
+    standing: str | None
+    chairman_office: str | None
+
+
+def supervisors(roles: Mapping[str, str]) -> Supervisors:
+    """Find them among agency code → role."""
+    by_role = {role: code for code, role in sorted(roles.items(), reverse=True)}
+    return Supervisors(by_role.get("standing"), by_role.get("chairman_office"))
+
+
+def recipients(alert: Alert, above: Supervisors, told: Iterable[Recipient] = ()) -> tuple[Recipient, ...]:
+    """Name the recipients. `told`: who heard of the overdue that is being taken back."""
+    agency = Recipient(alert.agency, Role.AGENCY)
+    found: list[Recipient | None]
+    match alert.kind:
+        case AlertKind.ESCALATION:
+            chain = [
+                Recipient(alert.agency, Role.HEAD),
+                _maybe(above.standing, Role.STANDING),
+                _maybe(above.chairman_office, Role.CHAIRMAN_OFFICE),
+            ]
+            found = [agency, *chain[: alert.level]]
+        case AlertKind.OVERDUE_RETRACTED:
+            found = [*sorted(set(told), key=lambda one: (one.role, one.agency))]
+        case AlertKind.REVIEW_REMINDER:
+            found = [Recipient(alert.reviewer, Role.REVIEWER)]
+        case AlertKind.OBSTACLE:
+            above_it = (
+                _maybe(above.chairman_office, Role.CHAIRMAN_OFFICE)
+                if alert.forwarded
+                else _maybe(above.standing, Role.STANDING)
+            )
+            found = [above_it]
+        case _:
+            found = [agency]
+    return tuple(one for one in found if one is not None)
+
+
+def _maybe(agency: str | None, role: Role) -> Recipient | None:
+    return Recipient(agency, role) if agency is not None else None

@@ -1,0 +1,97 @@
+"""Contract ↔ domain; the only file of this service that knows the contract's models."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.notify.domain.alert import KIND_OF_FACT, Alert, AlertKind, TaskState
+from services.notify.ports import Decided
+from shared.contracts.codec import Event, encode
+from shared.contracts.registry_facts import AgencyChanged
+from shared.contracts.task_facts import MilestoneKind, SubmissionRejected, TaskChanged, TaskSnapshot
+from shared.contracts.topics import ALERTS
+
+SOURCE = "//dondoc/notify"
+
+
+def agency(event: Event) -> Mapping[str, Any] | None:
+    """The registry record of an agency event."""
+    return event.data.model_dump(mode="json") if isinstance(event.data, AgencyChanged) else None
+
+
+def state(event: Event) -> tuple[str, TaskState] | None:
+    """Task id and newest state that an event of the tasks topic carries."""
+    match event.data:
+        case TaskChanged(task=task) | SubmissionRejected(task=TaskSnapshot() as task):
+            return task.task_id, _state(task)
+    return None
+
+
+def _state(task: TaskSnapshot) -> TaskState:
+    version = task.deadlines[-1].version if task.deadlines else 0
+    overdue = any(
+        one.kind is MilestoneKind.OVERDUE and one.retracted is None and one.deadline_version == version
+        for one in task.milestones
+    )
+    return TaskState(task.seq, task.result.value, version, overdue)
+
+
+def alert(event: Event) -> Alert | None:
+    """The alert a fact may be; None for facts that alert nobody."""
+    data = event.data
+    if not isinstance(data, TaskChanged):
+        return None
+    fact = event.kind.slug.removeprefix("task.").removesuffix(".v1")
+    kind = KIND_OF_FACT.get(fact)
+    if kind is None:
+        return None
+    task = data.task
+    due = task.deadlines[-1] if task.deadlines else None
+    level = task.milestones[-1].level if kind is AlertKind.ESCALATION else 0
+    return Alert(
+        alert_id=f"{task.task_id}:{task.seq}",
+        kind=kind,
+        level=level,
+        province=task.province,
+        task_id=task.task_id,
+        seq=task.seq,
+        directive=task.directive,
+        clause=task.clause,
+        agency=task.agency,
+        reviewer=task.reviewer,
+        title=task.title,
+        last_day=due.legal if due else None,
+        deadline_version=due.version if due else 0,
+        forwarded=fact == "obstacle_forwarded",
+        received_at=data.change.cause.received_at,
+    )
+
+
+def message(decided: Decided) -> tuple[str, str, bytes]:
+    """Topic, key and event of a decided alert. The event's id is the alert's: a repeat keeps it."""
+    one = decided.alert
+    value = encode(
+        event_type="dondoc.alert.decided.v1",
+        event_id=one.alert_id,
+        source=SOURCE,
+        time=decided.decided_at,
+        province=one.province,
+        subject=one.task_id,
+        data={
+            "alert_id": one.alert_id,
+            "kind": one.kind,
+            "level": one.level,
+            "province": one.province,
+            "task_id": one.task_id,
+            "seq": one.seq,
+            "directive": one.directive,
+            "clause": one.clause,
+            "agency": one.agency,
+            "title": one.title,
+            "outcome": "notify" if decided.notify else "silent",
+            "reason": decided.reason,
+            "recipients": decided.recipients,
+            "fact_received_at": one.received_at,
+            "decided_at": decided.decided_at,
+        },
+    )
+    return ALERTS.name, one.task_id, value
