@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from services.notify import openapi
+
 PAGE_DEFAULT = 50
 PAGE_MAX = 500
 FILTERS = ("agency", "kind", "task_id", "outcome")
@@ -29,7 +31,11 @@ class AlertApi:
 
     def routes(self) -> list[Route]:
         """All routes."""
-        return [Route("/v1/alerts", self.list_alerts)]
+        return [Route("/v1/alerts", self.list_alerts), Route("/openapi.json", self.openapi)]
+
+    async def openapi(self, _: Request) -> Response:
+        """The description of this API."""
+        return Response(pydantic_core.to_json(openapi.document()), media_type="application/json")
 
     async def list_alerts(self, request: Request) -> Response:
         """A page of alerts in order of id; `next` continues it."""

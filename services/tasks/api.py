@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.tasks import wire
+from services.tasks import openapi, wire
 from services.tasks.domain.deadlines import schedule_at
 from services.tasks.domain.decide import Rules
 from services.tasks.domain.task import Result, Task
@@ -47,11 +47,16 @@ class TaskApi:
     def routes(self) -> list[Route]:
         """All routes; the more specific first, since a task id contains slashes."""
         return [
+            Route("/openapi.json", self.openapi),
             Route("/v1/tasks", self.list_tasks),
             Route("/v1/tasks/{task_id:path}/history", self.history),
             Route("/v1/tasks/{task_id:path}", self.task),
             Route("/v1/submissions/{submission_id:path}", self.submission),
         ]
+
+    async def openapi(self, _: Request) -> Response:
+        """The description of this API."""
+        return answer(openapi.document())
 
     async def list_tasks(self, request: Request) -> Response:
         """A page of tasks in order of id; `next` continues it."""

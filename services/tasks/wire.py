@@ -20,6 +20,7 @@ from shared.contracts import due_rules
 from shared.contracts.codec import Event, encode
 from shared.contracts.model import Document as WireDocument
 from shared.contracts.model import Part
+from shared.contracts.task_facts import TaskSnapshot
 from shared.contracts.topics import AGENCIES, INDICATORS, TASKS
 
 SOURCE = "//dondoc/tasks"
@@ -191,6 +192,11 @@ def snapshot(task: Task) -> dict[str, Any]:
         "disbursements": task.disbursements,
         "ended": task.ended,
     }
+
+
+def snapshot_schema(ref_template: str) -> dict[str, Any]:
+    """JSON Schema of a task's wire form."""
+    return TaskSnapshot.model_json_schema(ref_template=ref_template, mode="serialization")
 
 
 def message(fact: Fact, event: Event | None = None) -> Message:

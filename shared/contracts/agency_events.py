@@ -1,6 +1,5 @@
 """What an agency may say about its own tasks and indicators (scope `events:write`)."""
 
-from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from shared.contracts.identifiers import IndicatorCode, LongText, OwnId, PeriodId, ShortText, TaskId
-from shared.contracts.model import Document, Evidence, Part, Vnd
+from shared.contracts.model import Day, Document, Evidence, Part, Vnd
 
 EvidenceList = Annotated[tuple[Evidence, ...], Field(max_length=50)]
 
@@ -55,7 +54,7 @@ class TaskDisbursementReported(Part):
     """Money paid out so far, cumulative since the allocation, as of a day."""
 
     task_id: TaskId
-    as_of: date
+    as_of: Day
     cumulative_vnd: Vnd
 
 
@@ -80,7 +79,7 @@ class TaskExtensionRequested(Part):
     """The agency asks for a later last day; nothing changes until it is granted."""
 
     task_id: TaskId
-    requested_last_day: date
+    requested_last_day: Day
     reason: Annotated[LongText, Field(min_length=1)]
     document: Document | None = None
 

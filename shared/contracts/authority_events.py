@@ -1,6 +1,5 @@
 """What the authority may say: the registry, directives, decisions on tasks (scope `authority:write`)."""
 
-from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -19,7 +18,7 @@ from shared.contracts.identifiers import (
     ShortText,
     TaskId,
 )
-from shared.contracts.model import Document, Part, Vnd
+from shared.contracts.model import Day, Document, Part, Vnd
 
 Mailbox = Annotated[str, StringConstraints(pattern=r"^[^@\s<>,;]{1,64}@[^@\s<>,;]{1,190}$")]
 GroupName = Annotated[str, StringConstraints(pattern=r"^@[a-z][a-z0-9_-]{0,39}$")]
@@ -41,7 +40,7 @@ class AgencyRegistered(Part):
     name: ShortText
     role: AgencyRole = AgencyRole.AGENCY
     groups: Annotated[tuple[GroupName, ...], Field(max_length=20)] = ()
-    valid_from: date
+    valid_from: Day
     head_title: ShortText | None = None
     contact: Mailbox | None = None
     """The agency's official mailbox."""
@@ -63,7 +62,7 @@ class AgencyReorganised(Part):
     change: Reorganisation
     predecessors: Annotated[tuple[AgencyCode, ...], Field(min_length=1, max_length=300)]
     successors: Annotated[tuple[AgencyCode, ...], Field(max_length=300)] = ()
-    effective_on: date
+    effective_on: Day
     document: Document
 
 
@@ -82,7 +81,7 @@ class PriorExtension(Part):
     """An extension that the directive itself records: the day before it may be unknown."""
 
     document: Document
-    original_last_day: date | None = None
+    original_last_day: Day | None = None
 
 
 class Obligation(Part):
@@ -114,7 +113,7 @@ class DirectiveIssued(Part):
     """TB, QĐ, KH, CT, CV and so on (Decree 30/2020, annex III); CV is ours for công văn."""
     number: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     issuer: ShortText
-    issued_on: date
+    issued_on: Day
     title: ShortText
     obligations: Annotated[tuple[Obligation, ...], Field(min_length=1, max_length=500)]
 
@@ -156,7 +155,7 @@ class TaskExtensionGranted(Part):
     """A new last day, with the document that grants it. The original stays for ever."""
 
     task_id: TaskId
-    last_day: date
+    last_day: Day
     document: Document
     reason: LongText = ""
 

@@ -1,9 +1,10 @@
 """Bytes ↔ event. An unknown type or a wrong field is a named error, never a guess."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import pydantic_core
 from pydantic import ValidationError
@@ -11,6 +12,8 @@ from pydantic import ValidationError
 from shared.contracts.envelope import Envelope
 from shared.contracts.events import BY_TOPIC, EventType
 from shared.contracts.model import Part
+
+_LENGTH: Final = re.compile(r"[0-9]+:")
 
 
 class UndecodableError(ValueError):
@@ -37,8 +40,12 @@ class Event:
 
 
 def event_key(source: str, event_id: str) -> str:
-    """One text for source and id. The length in front keeps `a#` + `b` and `a` + `#b` apart."""
-    return f"{source}#{event_id}" if "#" not in source else f"{len(source)}:{source}#{event_id}"
+    """One text for source and id. The length in front keeps `a#` + `b` and `a` + `#b` apart.
+
+    A source that looks as if it had such a length in front gets one too; else it could pass for another's.
+    """
+    plain = "#" not in source and _LENGTH.match(source) is None
+    return f"{source}#{event_id}" if plain else f"{len(source)}:{source}#{event_id}"
 
 
 def _explain(error: ValidationError) -> str:

@@ -1,13 +1,27 @@
 """Due rules as a document states them: the named day and the word before it, never a computed date."""
 
-from datetime import date, time
+from datetime import time
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from shared.contracts.identifiers import PeriodId
-from shared.contracts.model import Part
+from shared.contracts.model import Day, Part
+
+
+def _local(hour: time) -> time:
+    if hour.tzinfo is not None:
+        raise ValueError("a local time has no offset")
+    return hour
+
+
+LocalTime = Annotated[
+    time,
+    AfterValidator(_local),
+    # JSON Schema's own format `time` demands an offset.
+    WithJsonSchema({"type": "string", "pattern": "^(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?$"}),
+]
 
 
 class Boundary(StrEnum):
@@ -52,11 +66,11 @@ class FixedDue(Part):
 
     kind: Literal["fixed"] = "fixed"
     boundary: Boundary
-    day: date | None = None
+    day: Day | None = None
     """The day the document names; required with `before` and `by`."""
     period: PeriodId | None = None
     """The period the document names (`2024-11`, `2024-Q4`, `2025`); required with `within`."""
-    hour: time | None = None
+    hour: LocalTime | None = None
     """Local time on the last day where the document gives one; otherwise the day ends at 24:00."""
 
     @model_validator(mode="after")
@@ -76,8 +90,8 @@ class RecurringDue(Part):
     boundary: Boundary = Boundary.WITHIN
     day: Annotated[int, Field(ge=1, le=31)] | None = None
     """Day of the period's last month; ISO weekday (1 to 7) for weekly rules. Absent with `within`."""
-    starts_on: date
-    ends_on: date | None = None
+    starts_on: Day
+    ends_on: Day | None = None
 
     @model_validator(mode="after")
     def _day_fits_boundary(self) -> "RecurringDue":
@@ -96,7 +110,7 @@ class RelativeDue(Part):
     kind: Literal["relative"] = "relative"
     days: Annotated[int, Field(ge=1, le=3660)]
     unit: DayUnit = DayUnit.CALENDAR
-    after: Literal["directive_issued", "assigned"] | date = "directive_issued"
+    after: Literal["directive_issued", "assigned"] | Day = "directive_issued"
 
 
 class OpenEndedDue(Part):

@@ -8,6 +8,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 Instant = AwareDatetime
 """An instant with an offset. On topics always UTC."""
 
+Day = Annotated[date, Field(ge=date(1900, 1, 1), le=date(2199, 12, 31))]
+"""A day as a sender names it. Bounded: after 9999-12-31 no clock can say when the day ends."""
+
 Vnd = Annotated[int, Field(ge=0, le=10**15)]
 """Money in whole đồng."""
 
@@ -15,14 +18,15 @@ Vnd = Annotated[int, Field(ge=0, le=10**15)]
 class Part(BaseModel):
     """Frozen; tolerant of unknown fields, since a newer producer may know more (the edge forbids them itself)."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # The sentence under a field is its description in the published schemas.
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
 class Document(Part):
     """A document as people cite it. `number` may be missing: drafts exist, and a number is no key (domain §0.9)."""
 
     number: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
-    issued_on: date
+    issued_on: Day
     issuer: Annotated[str, StringConstraints(max_length=200)] | None = None
     title: Annotated[str, StringConstraints(max_length=500)] | None = None
 

@@ -1,0 +1,373 @@
+"""POST /v1/events and its errors over ASGI: limits, media types, status codes. No decisions about events here."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+
+import pydantic_core
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from services.ingest import metrics, openapi, wire
+from services.ingest.domain.admission import Admission
+from services.ingest.domain.authorisation import SCOPES, Credential
+from services.ingest.domain.refusal import Code, RefusedError
+from services.ingest.domain.submission import Submission
+from services.ingest.handlers import Intake, Receipt
+from services.ingest.ports import Verify
+from services.ingest.settings import Settings
+
+log = structlog.get_logger()
+
+EVENTS_PATH: Final = "/v1/events"
+PROBLEM: Final = "application/problem+json"
+FAULTS_MAX: Final = 100
+"""How many faults one answer lists."""
+
+_STATUS: Final = {
+    Code.MALFORMED_JSON: 400,
+    Code.TOO_DEEP: 400,
+    Code.TOKEN_MISSING: 401,
+    Code.TOKEN_MALFORMED: 401,
+    Code.TOKEN_EXPIRED: 401,
+    Code.TOKEN_NOT_YET_VALID: 401,
+    Code.TOKEN_WRONG_AUDIENCE: 401,
+    Code.TOKEN_WRONG_ISSUER: 401,
+    Code.TOKEN_UNKNOWN_KEY: 401,
+    Code.TOKEN_BAD_SIGNATURE: 401,
+    Code.TOKEN_INCOMPLETE: 401,
+    Code.SCOPE_MISSING: 403,
+    Code.WRONG_PROVINCE: 403,
+    Code.NOT_YOURS: 403,
+    Code.NOT_FOUND: 404,
+    Code.METHOD_NOT_ALLOWED: 405,
+    Code.BODY_TOO_SLOW: 408,
+    Code.BODY_TOO_LARGE: 413,
+    Code.TOO_MANY_EVENTS: 413,
+    Code.EVENT_TOO_LARGE: 413,
+    Code.UNSUPPORTED_MEDIA_TYPE: 415,
+    Code.INVALID_EVENT: 422,
+    Code.UNKNOWN_EVENT_TYPE: 422,
+    Code.DUPLICATE_IN_BATCH: 422,
+    Code.INTERNAL_ERROR: 500,
+    Code.NOT_ACKNOWLEDGED: 503,
+    Code.OVERLOADED: 503,
+    Code.KEYS_MISSING: 503,
+}
+_TAKEN: Final = (
+    f"Send one event as {wire.STRUCTURED}, several as {wire.BATCH}, or one in binary mode: {wire.JSON} with ce- headers"
+)
+_REALM: Final = b'Bearer realm="dondoc"'
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back."""
+
+    status: int
+    code: str
+    body: bytes
+    headers: Headers
+
+    async def send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+@dataclass(slots=True)
+class Asked:
+    """The head of a request, and what becomes known while it is answered."""
+
+    authorizations: list[bytes] = field(default_factory=list)
+    content_types: list[bytes] = field(default_factory=list)
+    encoding: bytes = b""
+    length: int | None = None
+    traceparent: str | None = None
+    attributes: list[tuple[bytes, bytes]] = field(default_factory=list)
+    credential: Credential | None = None
+    bytes_read: int = 0
+    events: int = 0
+
+
+class _SenderGoneError(Exception):
+    """The connection ended before the body did: nobody to answer."""
+
+
+class EventsEndpoint:
+    """`POST /v1/events`, as bare ASGI: it is the one hot path of the system."""
+
+    def __init__(self, intake: Intake, verify: Verify, admission: Admission, settings: Settings) -> None:
+        self._intake = intake
+        self._verify = verify
+        self._admission = admission
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever happens."""
+        began = time.perf_counter()
+        asked = _head(scope["headers"])
+        try:
+            answer = await self._answer(asked, receive)
+        except RefusedError as refused:
+            answer = problem(refused, retry_after_seconds=self._settings.retry_after_seconds)
+        except _SenderGoneError:
+            return
+        except Exception:
+            metrics.UNEXPECTED.inc()
+            log.exception("request.failed", route=EVENTS_PATH)
+            answer = problem(_unexpected())
+        finally:
+            self._admission.leave(bytes=asked.bytes_read)
+        await answer.send(send)
+        _account(EVENTS_PATH, "POST", answer, began, asked)
+
+    async def _answer(self, asked: Asked, receive: Receive) -> Answer:
+        asked.credential = self._verify(bearer(asked.authorizations))
+        media_type = _media_type(asked)
+        body = await self._body(asked, receive)
+        received_at = self._intake.received_at()
+        match media_type:
+            case wire.JSON:
+                receipt = await self._intake.accept(
+                    asked.credential,
+                    lambda: wire.from_binary(asked.attributes, body),
+                    received_at=received_at,
+                    traceparent=asked.traceparent,
+                )
+            case _:
+                receipt = await self._intake.accept(
+                    asked.credential,
+                    lambda: wire.parse(body),
+                    received_at=received_at,
+                    traceparent=asked.traceparent,
+                    is_batch=media_type == wire.BATCH,
+                )
+        asked.events = len(receipt.submissions)
+        return _many(receipt) if media_type == wire.BATCH else _one(receipt)
+
+    async def _body(self, asked: Asked, receive: Receive) -> bytes:
+        limit = self._settings.body_bytes_max
+        if asked.length is not None and asked.length > limit:
+            raise _too_large(limit)
+        chunks: list[bytes] = []
+        try:
+            async with asyncio.timeout(self._settings.body_seconds_max):
+                while await self._chunk(asked, receive, chunks):
+                    pass
+        except TimeoutError as error:
+            raise RefusedError(
+                Code.BODY_TOO_SLOW, f"The body took longer than {self._settings.body_seconds_max:.0f} s. Send it again."
+            ) from error
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _chunk(self, asked: Asked, receive: Receive, chunks: list[bytes]) -> bool:
+        """Read a piece; say whether there is more."""
+        received = await receive()
+        if received["type"] == "http.disconnect":
+            raise _SenderGoneError
+        chunk = received.get("body", b"")
+        if asked.bytes_read + len(chunk) > self._settings.body_bytes_max:
+            raise _too_large(self._settings.body_bytes_max)
+        if not self._admission.enter(bytes=len(chunk)):
+            raise RefusedError(Code.OVERLOADED, "Too much is under way. Wait, then send the same again.")
+        asked.bytes_read += len(chunk)
+        chunks.append(chunk)
+        return bool(received.get("more_body", False))
+
+
+# -- requests --------------------------------------------------------------------------------------------------------
+
+
+def _head(headers: Sequence[tuple[bytes, bytes]]) -> Asked:
+    asked = Asked()
+    for name, value in headers:
+        if name == b"authorization":
+            asked.authorizations.append(value)
+        elif name == b"content-type":
+            asked.content_types.append(value)
+        elif name == b"content-length":
+            asked.length = int(value) if value.isdigit() else None
+        elif name == b"content-encoding":
+            asked.encoding = value
+        elif name == b"traceparent":
+            asked.traceparent = wire.trace_of(value.decode("latin-1"))
+        elif name.startswith(b"ce-"):
+            asked.attributes.append((name[3:], value))
+    return asked
+
+
+def bearer(authorizations: Sequence[bytes]) -> str:
+    """The token of the Authorization header."""
+    if not authorizations:
+        raise RefusedError(Code.TOKEN_MISSING, "Send a token: Authorization: Bearer <token>.")
+    scheme, _, token = authorizations[0].partition(b" ")
+    if scheme.lower() != b"bearer":
+        raise RefusedError(Code.TOKEN_MISSING, "Send a bearer token: Authorization: Bearer <token>.")
+    if len(authorizations) > 1 or not token.strip():
+        raise RefusedError(Code.TOKEN_MALFORMED, "Send exactly one token: Authorization: Bearer <token>.")
+    return token.strip().decode("latin-1")
+
+
+def _media_type(asked: Asked) -> str:
+    """Which of the three forms this is."""
+    content_type = asked.content_types[0].decode("latin-1").lower() if len(asked.content_types) == 1 else ""
+    media_type, _, parameters = content_type.partition(";")
+    media_type = media_type.strip()
+    if asked.encoding.strip().lower() not in {b"", b"identity"}:
+        raise RefusedError(Code.UNSUPPORTED_MEDIA_TYPE, "The body is compressed. Send it without Content-Encoding.")
+    if not wire.utf8_only(parameters):
+        raise RefusedError(Code.UNSUPPORTED_MEDIA_TYPE, "The charset is not UTF-8. JSON travels as UTF-8.")
+    if media_type in {wire.STRUCTURED, wire.BATCH} or (media_type == wire.JSON and asked.attributes):
+        return media_type
+    raise RefusedError(
+        Code.UNSUPPORTED_MEDIA_TYPE,
+        f"{media_type[:100]!r} is not taken here. {_TAKEN}." if media_type else f"{_TAKEN}.",
+    )
+
+
+# -- answers ---------------------------------------------------------------------------------------------------------
+
+
+def _location(submission: Submission) -> str:
+    return f"/v1/submissions/{quote(submission.id, safe='')}?source={quote(submission.source, safe='')}"
+
+
+def _one(receipt: Receipt) -> Answer:
+    (submission,) = receipt.submissions
+    content = {"id": submission.id, "source": submission.source, "received_at": receipt.received_at}
+    return _accepted(content, [(b"location", _location(submission).encode())])
+
+
+def _many(receipt: Receipt) -> Answer:
+    content = {
+        "received_at": receipt.received_at,
+        "accepted": len(receipt.submissions),
+        "submissions": [
+            {"id": one.id, "source": one.source, "location": _location(one)} for one in receipt.submissions
+        ],
+    }
+    return _accepted(content, [])
+
+
+def _accepted(content: dict[str, Any], headers: Headers) -> Answer:
+    return _answer(202, "accepted", content, wire.JSON, headers)
+
+
+def problem(refused: RefusedError, *, retry_after_seconds: int = 1, headers: Headers | None = None) -> Answer:
+    """RFC 9457."""
+    status, code = _STATUS[refused.code], refused.code
+    content: dict[str, Any] = {
+        "type": f"https://dondoc.example/problems/{code}",
+        "title": code.replace("_", " "),
+        "status": status,
+        "code": code,
+        "detail": refused.detail,
+    }
+    if refused.faults:
+        content["errors"] = [
+            {"pointer": one.pointer, "code": one.code, "detail": one.detail} for one in refused.faults[:FAULTS_MAX]
+        ]
+        if len(refused.faults) > FAULTS_MAX:
+            content["errors_left_out"] = len(refused.faults) - FAULTS_MAX
+    return _answer(status, code, content, PROBLEM, [*(headers or []), *_advice(refused, status, retry_after_seconds)])
+
+
+def _advice(refused: RefusedError, status: int, retry_after_seconds: int) -> Headers:
+    """The headers that a status asks for."""
+    if status == 401:
+        challenge = _REALM if refused.code is Code.TOKEN_MISSING else _REALM + b', error="invalid_token"'
+        return [(b"www-authenticate", challenge)]
+    if refused.code is Code.SCOPE_MISSING:
+        needed = " ".join(scope for scope in SCOPES.values() if any(scope in one.detail for one in refused.faults))
+        return [(b"www-authenticate", _REALM + f', error="insufficient_scope", scope="{needed}"'.encode())]
+    if status == 503:
+        return [(b"retry-after", str(retry_after_seconds).encode())]
+    if status == 415:
+        return [(b"accept-post", f"{wire.STRUCTURED}, {wire.BATCH}, {wire.JSON}".encode())]
+    # After a 413 the rest of the body is drained unread, so that the sender gets to read the answer.
+    return [(b"connection", b"close")] if status == 408 else []
+
+
+def _answer(status: int, code: str, content: dict[str, Any], media_type: str, headers: Headers) -> Answer:
+    body = pydantic_core.to_json(content)
+    fixed = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+    return Answer(status, code, body, [*fixed, *headers])
+
+
+def _too_large(limit: int) -> RefusedError:
+    return RefusedError(Code.BODY_TOO_LARGE, f"The body has more than {limit} bytes. Send it in smaller parts.")
+
+
+def _unexpected() -> RefusedError:
+    return RefusedError(Code.INTERNAL_ERROR, "An error on our side. Send the same again: source and id make that safe.")
+
+
+def _account(route: str, method: str, answer: Answer, began: float, asked: Asked) -> None:
+    """One line and one count for each request."""
+    seconds = time.perf_counter() - began
+    metrics.REQUESTS.labels(route, str(answer.status), answer.code).inc()
+    metrics.REQUEST_SECONDS.labels(route).observe(seconds)
+    log.info(
+        "request.answered",
+        method=method,
+        route=route,
+        status=answer.status,
+        code=answer.code,
+        agency=asked.credential.agency if asked.credential else None,
+        province=asked.credential.province if asked.credential else None,
+        events=asked.events,
+        bytes=asked.bytes_read,
+        duration_ms=round(seconds * 1000, 2),
+    )
+
+
+# -- routes ----------------------------------------------------------------------------------------------------------
+
+
+def routes(events: EventsEndpoint) -> list[Route]:
+    """What ingest answers beside probes and metrics."""
+    description = pydantic_core.to_json(openapi.document())
+
+    async def described(_: Request) -> Response:
+        return Response(description, media_type="application/json")
+
+    return [Route(EVENTS_PATH, events, methods=["POST"]), Route("/openapi.json", described)]
+
+
+def answer_errors(app: Starlette) -> None:
+    """Let the framework's own errors (no such path, wrong method) be told as problems too."""
+
+    async def on_http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException), "registered for this class only"
+        began = time.perf_counter()
+        if error.status_code == 405:
+            detail = f"{request.method} is not answered here. Allowed: {(error.headers or {}).get('Allow', '')}."
+            refused = RefusedError(Code.METHOD_NOT_ALLOWED, detail)
+        else:
+            refused = RefusedError(Code.NOT_FOUND, f"Nothing is here. Events go to POST {EVENTS_PATH}.")
+        headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+        answer = problem(refused, headers=headers)
+        _account("unmatched", request.method, answer, began, Asked())
+        return _Ready(answer)
+
+    app.add_exception_handler(HTTPException, on_http_error)
+    # A redirect would repeat the sender's Host header; a path is right or it is not there.
+    app.router.redirect_slashes = False
+
+
+class _Ready(Response):
+    """An Answer where the framework wants a Response."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.body, status_code=answer.status)
+        self.raw_headers = answer.headers

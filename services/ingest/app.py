@@ -1,0 +1,90 @@
+"""The map of ingest: what comes in goes where."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
+from starlette.applications import Starlette
+
+from services.ingest import api, metrics
+from services.ingest.credentials import KeyFile, TokenVerifier
+from services.ingest.domain.admission import Admission
+from services.ingest.handlers import Intake, Limits
+from services.ingest.ports import Message, NotAcknowledgedError, TooLargeError
+from services.ingest.settings import Settings
+from shared.runtime.clock import Clock, clock_from
+from shared.runtime.crash import Crash, crash_process
+from shared.runtime.errors import is_transient
+from shared.runtime.process import make_app
+from shared.runtime.publishing import Outgoing, Publisher
+from shared.runtime.watchdog import Watchdog
+
+SERVICE = "ingest"
+
+
+def build(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    publisher: Publisher | None = None,
+    real_time: Callable[[], float] = time.time,
+    crash: Crash = crash_process,
+) -> Starlette:
+    """Wire the service; nothing connects before the app starts. `real_time`: what tokens are judged by."""
+    publisher = publisher or Publisher(settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}")
+    credentials = settings.credentials
+    verify = TokenVerifier(
+        KeyFile(credentials.jwks_file, real_time=real_time),
+        issuer=credentials.jwt_issuer,
+        audience=credentials.jwt_audience,
+        leeway_seconds=credentials.jwt_leeway_seconds,
+        tokens_cached_max=settings.tokens_cached_max,
+        real_time=real_time,
+    )
+    admission = Admission(settings.in_flight_events_max, settings.in_flight_bytes_max)
+    metrics.IN_FLIGHT_EVENTS.set_function(lambda: admission.events)
+    metrics.IN_FLIGHT_BYTES.set_function(lambda: admission.bytes)
+    intake = Intake(
+        KafkaSubmissions(publisher, settings.ack_timeout_seconds, crash),
+        clock or clock_from(settings.clock),
+        admission,
+        Limits(settings.batch_events_max, settings.event_bytes_max),
+    )
+
+    async def keys_are_loaded() -> bool:
+        return verify.ready()
+
+    app = make_app(
+        name=SERVICE,
+        routes=api.routes(api.EventsEndpoint(intake, verify, admission, settings)),
+        watchdog=Watchdog(settings.stuck_seconds, crash),
+        publisher=publisher,
+        ready={"keys": keys_are_loaded},
+        crash=crash,
+    )
+    api.answer_errors(app)
+    return app
+
+
+class KafkaSubmissions:
+    """See ports.Publish."""
+
+    def __init__(self, publisher: Publisher, ack_timeout_seconds: float, crash: Crash) -> None:
+        self._publisher = publisher
+        self._ack_timeout_seconds = ack_timeout_seconds
+        self._crash = crash
+
+    async def __call__(self, messages: Sequence[Message]) -> None:
+        records = [Outgoing(one.topic, one.key.encode(), one.value) for one in messages]
+        try:
+            await self._publisher.publish(records, timeout_seconds=self._ack_timeout_seconds)
+        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+            raise TooLargeError from error
+        except Exception as error:
+            if is_transient(error) or isinstance(error, ProducerClosed):
+                raise NotAcknowledgedError from error
+            if isinstance(error, KafkaError):
+                # An idempotent producer that failed for good never sends again (aiokafka #1017).
+                self._crash("the producer cannot go on", error)
+                raise NotAcknowledgedError from error
+            raise

@@ -1,0 +1,30 @@
+"""Every metric of ingest."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS = Counter(
+    "dondoc_ingest_requests_total",
+    "Requests by route, status and code (`accepted`, or why not).",
+    ["route", "status", "code"],
+)
+REQUEST_SECONDS = Histogram(
+    "dondoc_ingest_request_seconds",
+    "Time from the request's head to its answer.",
+    ["route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+EVENTS = Counter("dondoc_ingest_events_total", "Events accepted: acknowledged by the broker, by type.", ["type"])
+ACK_SECONDS = Histogram(
+    "dondoc_ingest_ack_seconds",
+    "Time from handing a request's events to the producer to the last acknowledgement.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+IN_FLIGHT_EVENTS = Gauge("dondoc_ingest_in_flight_events", "Events between arrival and answer.")
+IN_FLIGHT_BYTES = Gauge("dondoc_ingest_in_flight_bytes", "Bytes of bodies between arrival and answer.")
+UNEXPECTED = Counter("dondoc_ingest_unexpected_errors_total", "Requests that ended in an error nobody foresaw.")
+KEYS = Gauge("dondoc_ingest_verification_keys", "Keys that tokens are verified with.")
+KEYS_REFUSED = Counter("dondoc_ingest_verification_keys_refused_total", "Keys of the JWKS file that cannot be used.")
+KEY_RELOADS_FAILED = Counter(
+    "dondoc_ingest_key_reloads_failed_total", "Changed JWKS files that could not be read; the keys before stay."
+)
+TOKENS_VERIFIED = Counter("dondoc_ingest_tokens_verified_total", "Signatures checked; the rest came from the cache.")

@@ -1,0 +1,207 @@
+"""OpenAPI 3.1 of ingest, from the event table and the golden examples."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from services.ingest import wire
+from services.ingest.domain.authorisation import SCOPES, Speaker
+from services.ingest.domain.refusal import Code
+
+_REF: Final = "#/components/schemas/{model}"
+_EXAMPLES: Final = Path(__file__).parents[2] / "shared" / "contracts" / "examples" / "submissions"
+_STAMPED: Final = frozenset({"receivedat", "province", "agency", "partitionkey"})
+"""What golden examples carry as they stand on the topic, and a sender leaves out."""
+
+
+def document() -> dict[str, Any]:
+    """The whole description."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Đôn đốc: ingest",
+            "version": "1",
+            "description": "Takes CloudEvents 1.0 of agencies and of the authority. 202 is a promise: the event is "
+            "kept, and `GET /v1/submissions/{id}` of the tasks service says what became of it. After 503, or no "
+            "answer at all, send the same again: `source` and `id` make that safe.",
+        },
+        "paths": {"/v1/events": {"post": _post()}},
+        "components": {
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "OAuth 2.0 access token by RFC 9068 (RS256, ES256 or EdDSA) with the claims "
+                    f"`province`, `agency` and `scope`: {_scopes()}.",
+                }
+            },
+            "schemas": _schemas(),
+        },
+    }
+
+
+def _post() -> dict[str, Any]:
+    examples = _examples()
+    return {
+        "operationId": "postEvents",
+        "summary": "Send one event, or a batch of at most 1,000; at most 1 MiB.",
+        "description": "A batch is taken whole or not at all. In binary mode the attributes travel as `ce-` headers, "
+        "the body is `data` alone, and pointers in errors still speak of the event in structured mode.",
+        "security": [{"bearer": []}],
+        "parameters": [
+            {
+                "name": "traceparent",
+                "in": "header",
+                "description": "W3C trace context; kept with events that carry none of their own.",
+                "schema": {"type": "string"},
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                wire.STRUCTURED: {"schema": _ref("Event"), "examples": examples},
+                wire.BATCH: {
+                    "schema": {"type": "array", "maxItems": 1_000, "items": _ref("Event")},
+                    "examples": {"batch": {"value": [one["value"] for one in examples.values()][:2]}},
+                },
+                wire.JSON: {
+                    "schema": {"type": "object", "description": "`data`, with the attributes in `ce-` headers."}
+                },
+            },
+        },
+        "responses": {
+            "202": {
+                "description": "Kept: acknowledged by the broker.",
+                "headers": {
+                    "Location": {
+                        "description": "Where the tasks service says what became of it. One event only.",
+                        "schema": {"type": "string", "format": "uri-reference"},
+                    }
+                },
+                "content": {"application/json": {"schema": {"oneOf": [_ref("Receipt"), _ref("BatchReceipt")]}}},
+            },
+            "400": _problem("Not JSON, or nested too deep.", Code.MALFORMED_JSON, Code.TOO_DEEP),
+            "401": _problem("No valid token.", *(code for code in Code if code.startswith("token_"))),
+            "403": _problem("Not yours to send.", Code.SCOPE_MISSING, Code.WRONG_PROVINCE, Code.NOT_YOURS),
+            "408": _problem("The body did not arrive in time.", Code.BODY_TOO_SLOW),
+            "413": _problem("Too much.", Code.BODY_TOO_LARGE, Code.TOO_MANY_EVENTS, Code.EVENT_TOO_LARGE),
+            "415": _problem("Another media type, charset or encoding.", Code.UNSUPPORTED_MEDIA_TYPE),
+            "422": _problem(
+                "Well-formed JSON, but not an event that is taken; `errors` says where.",
+                Code.INVALID_EVENT,
+                Code.UNKNOWN_EVENT_TYPE,
+                Code.DUPLICATE_IN_BATCH,
+            ),
+            "500": _problem("An error on our side.", Code.INTERNAL_ERROR),
+            "503": _problem(
+                "Not kept as far as we know; send the same again after `Retry-After`.",
+                Code.NOT_ACKNOWLEDGED,
+                Code.OVERLOADED,
+                Code.KEYS_MISSING,
+            )
+            | {"headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}},
+        },
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    references, definitions = wire.event_schemas(_REF)
+    events = {name: _event(name, reference) for name, reference in references.items()}
+    return {
+        **definitions,
+        **events,
+        "Event": {
+            "oneOf": [_ref(name) for name in events],
+            "discriminator": {"propertyName": "type", "mapping": {name: _REF.format(model=name) for name in events}},
+        },
+        "Receipt": _object(
+            {"id": {"type": "string"}, "source": {"type": "string"}, "received_at": _instant()},
+        ),
+        "BatchReceipt": _object(
+            {
+                "received_at": _instant(),
+                "accepted": {"type": "integer"},
+                "submissions": {
+                    "type": "array",
+                    "items": _object({name: {"type": "string"} for name in ("id", "source", "location")}),
+                },
+            }
+        ),
+        "Fault": _object({name: {"type": "string"} for name in ("pointer", "code", "detail")}),
+        "Problem": _problem_schema(),
+    }
+
+
+def _problem_schema() -> dict[str, Any]:
+    schema = _object(
+        {
+            "type": {"type": "string", "format": "uri"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "code": {"type": "string", "enum": [code.value for code in Code]},
+            "detail": {"type": "string", "description": "What was wrong, and what to do."},
+        }
+    )
+    schema["description"] = "RFC 9457; `code` is stable."
+    schema["properties"]["errors"] = {
+        "type": "array",
+        "description": "What is wrong with the events, by JSON pointer.",
+        "items": _ref("Fault"),
+    }
+    schema["properties"]["errors_left_out"] = {"type": "integer", "description": "How many more there are."}
+    return schema
+
+
+def _event(name: str, data: dict[str, Any]) -> dict[str, Any]:
+    kind = wire.EVENT_TYPES[name]
+    text: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 300}
+    return {
+        "type": "object",
+        "description": f"Needs the scope `{SCOPES[Speaker(kind.sender.value)]}`. Further attributes are kept.",
+        "required": ["specversion", "id", "source", "type", "data"],
+        "properties": {
+            "specversion": {"const": "1.0"},
+            "id": {**text, "description": "With `source` the idempotency key, for ever."},
+            "source": {**text, "description": "The sending system, as a URI reference."},
+            "type": {"const": name},
+            "time": {"type": "string", "format": "date-time", "description": "When it happened, as the sender says."},
+            "subject": {**text, "description": "If given on an event about a task: its id."},
+            "datacontenttype": {"const": wire.JSON},
+            "data": data,
+        },
+    }
+
+
+def _examples() -> dict[str, Any]:
+    """Golden messages by name, as a sender would send them."""
+    found: dict[str, Any] = {}
+    for path in sorted(_EXAMPLES.glob("*.json")):
+        event = json.loads(path.read_text(encoding="utf-8"))
+        if event.get("type") in wire.EVENT_TYPES:
+            found[path.stem] = {"value": {name: value for name, value in event.items() if name not in _STAMPED}}
+    return found
+
+
+def _scopes() -> str:
+    return ", ".join(f"`{scope}` ({speaker} events)" for speaker, scope in SCOPES.items())
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _instant() -> dict[str, Any]:
+    return {"type": "string", "format": "date-time"}
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": _REF.format(model=name)}
+
+
+def _problem(description: str, *codes: Code) -> dict[str, Any]:
+    known = ", ".join(f"`{code.value}`" for code in codes)
+    return {
+        "description": f"{description} `code`: {known}.",
+        "content": {"application/problem+json": {"schema": _ref("Problem")}},
+    }

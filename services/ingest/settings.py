@@ -1,0 +1,29 @@
+"""Settings of ingest."""
+
+from pydantic import Field
+
+from shared.runtime.settings import CredentialSettings, ProcessSettings
+
+
+def _credentials_from_environment() -> CredentialSettings:
+    return CredentialSettings()
+
+
+class Settings(ProcessSettings):
+    """What ingest needs beside what every process needs."""
+
+    credentials: CredentialSettings = Field(default_factory=_credentials_from_environment)
+    """`DONDOC_JWKS_FILE`, `DONDOC_JWT_ISSUER`, `DONDOC_JWT_AUDIENCE`, `DONDOC_JWT_LEEWAY_SECONDS`."""
+
+    ack_timeout_seconds: float = Field(default=5.0, gt=0)
+    """How long the broker may take before the sender is asked to send again."""
+    retry_after_seconds: int = Field(default=2, ge=1)
+    body_bytes_max: int = Field(default=1024 * 1024, ge=1)
+    body_seconds_max: float = Field(default=15.0, gt=0)
+    """How long a sender may take over one body."""
+    event_bytes_max: int = Field(default=1_000_000, ge=1)
+    """One event as it is kept; a broker's own limit is 1,048,588 bytes unless it was configured otherwise."""
+    batch_events_max: int = Field(default=1_000, ge=1)
+    in_flight_events_max: int = Field(default=5_000, ge=1)
+    in_flight_bytes_max: int = Field(default=64 * 1024 * 1024, ge=1)
+    tokens_cached_max: int = Field(default=10_000, ge=1)

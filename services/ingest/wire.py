@@ -1,0 +1,311 @@
+"""Bytes ↔ submissions: the only file of ingest that knows the contract.
+
+Data is read strictly, as the published schemas say: no unknown fields at any depth, a number is a number, a day is
+`YYYY-MM-DD`. Consumers read leniently; a lenient door would let `20241014` through as a day in 1970. The bytes that
+passed are the bytes that are kept.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+import pydantic_core
+from pydantic import TypeAdapter, ValidationError
+from pydantic.json_schema import models_json_schema
+
+from services.ingest.domain.authorisation import Credential, Owner, Speaker, Statement
+from services.ingest.domain.refusal import Code, Fault, RefusedError
+from services.ingest.domain.submission import Keyed, Submission
+from services.ingest.ports import Message
+from shared.contracts.envelope import BATCH_CONTENT_TYPE, CONTENT_TYPE, Envelope
+from shared.contracts.events import BY_TOPIC, EventType, Sender
+from shared.contracts.identifiers import AgencyCode, ProvinceCode, parse_task_id
+from shared.contracts.topics import SUBMISSIONS
+
+STRUCTURED, BATCH, JSON = CONTENT_TYPE, BATCH_CONTENT_TYPE, "application/json"
+
+EVENT_TYPES: Final[Mapping[str, EventType]] = BY_TOPIC[SUBMISSIONS.name]
+DEPTH_MAX: Final = 32
+ATTRIBUTES_MAX: Final = 40
+ATTRIBUTE_CHARS_MAX: Final = 1_000
+
+_REQUIRED: Final = ("specversion", "id", "source", "type")
+_SPEAKERS: Final = {Sender.AGENCY: Speaker.AGENCY, Sender.AUTHORITY: Speaker.AUTHORITY}
+_NAME: Final = re.compile(r"[a-z0-9]{1,50}")
+_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+# CloudEvents 1.0, type system: strings carry no control characters and no noncharacters.
+_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_INT32: Final = 2**31
+
+_province = TypeAdapter(ProvinceCode)
+_agency = TypeAdapter(AgencyCode)
+
+
+class FaultyError(Exception):
+    """An event that cannot be taken, with everything that is wrong in it."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__(f"{len(faults)} faults")
+        self.faults = faults
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+def parse(body: bytes) -> Any:
+    """JSON as RFC 8259 has it: no NaN, no lone surrogates, bounded nesting."""
+    try:
+        content = pydantic_core.from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        if str(error).startswith("recursion"):
+            raise _too_deep() from error
+        raise RefusedError(Code.MALFORMED_JSON, f"The body is not JSON: {error}.") from error
+    # Depth costs a walk; a body with few brackets cannot be deep.
+    if body.count(b"{") + body.count(b"[") > DEPTH_MAX and isinstance(content, dict) and _depth_exceeds(content):
+        raise _too_deep()
+    return content
+
+
+def from_binary(attributes: Sequence[tuple[bytes, bytes]], body: bytes) -> dict[str, Any]:
+    """An event in binary mode as the same event in structured mode. `attributes`: the `ce-…` headers without `ce-`."""
+    event: dict[str, Any] = {}
+    faults = []
+    for raw_name, raw_value in attributes:
+        name = raw_name.decode("latin-1")
+        if name in event or name in {"data", "datacontenttype"}:
+            faults.append(_fault(f"/{_escaped(name)}", f"the header ce-{name} must not be there, or stands twice"))
+            continue
+        try:
+            event[name] = unquote_to_bytes(raw_value).decode()
+        except UnicodeDecodeError:
+            faults.append(_fault(f"/{_escaped(name)}", "not percent-encoded UTF-8"))
+    if faults:
+        raise FaultyError(faults)
+    return {**event, "datacontenttype": JSON, "data": parse(body)}
+
+
+def read(event: Any) -> Submission:
+    """An event as it was sent → a submission. Raises FaultyError with every fault, pointers relative to the event."""
+    if not isinstance(event, dict):
+        raise FaultyError([_fault("", "an event is a JSON object")])
+    attributes = {name: value for name, value in event.items() if value is not None and name != "data"}
+    faults = list(_attribute_faults(attributes))
+    envelope: Envelope | None = None
+    try:
+        envelope = Envelope.model_validate(attributes)
+    except ValidationError as error:
+        known = {fault.pointer for fault in faults}
+        faults.extend(one for one in _faults_of(error, attributes, "") if one.pointer not in known)
+    kind = EVENT_TYPES.get(attributes["type"]) if isinstance(attributes.get("type"), str) else None
+    if kind is None:
+        if "/type" not in {fault.pointer for fault in faults}:
+            faults.append(_unknown_type())
+        raise FaultyError(faults)
+    data = pydantic_core.to_json(event.get("data"))
+    try:
+        content = kind.model.model_validate_json(data, strict=True, extra="forbid")
+    except ValidationError as error:
+        raise FaultyError([*faults, *_data_faults(error, event)]) from error
+    task_id: str | None = getattr(content, "task_id", None)
+    if task_id is not None and attributes.get("subject", task_id) != task_id:
+        faults.append(_fault("/subject", "differs from /data/task_id; leave it out or make them equal"))
+    if faults or envelope is None:
+        raise FaultyError(faults)
+    return _submission(kind, envelope, attributes, task_id, data)
+
+
+def _submission(
+    kind: EventType, envelope: Envelope, attributes: dict[str, Any], task_id: str | None, data: bytes
+) -> Submission:
+    task = parse_task_id(task_id) if task_id is not None else None
+    return Submission(
+        source=envelope.source,
+        id=envelope.id,
+        type=kind.name,
+        statement=Statement(
+            speaker=_SPEAKERS[kind.sender],
+            owner=Owner(task.province, task.agency) if task is not None else None,
+            province=envelope.province,
+            agency=envelope.agency,
+        ),
+        keyed=Keyed(kind.keyed_by.value),
+        task_id=task_id,
+        attributes=attributes,
+        data=data,
+    )
+
+
+def _attribute_faults(attributes: dict[str, Any]) -> Iterator[Fault]:
+    """What the envelope's model does not say. Brings `datacontenttype` into the one form that is kept."""
+    for name in _REQUIRED:
+        if name not in attributes:
+            yield _fault(f"/{name}", "required")
+    if "receivedat" in attributes:
+        yield _fault("/receivedat", "set by the platform at the moment of receipt; leave it out")
+    if len(attributes) > ATTRIBUTES_MAX:
+        yield _fault("", f"more than {ATTRIBUTES_MAX} attributes")
+        return
+    for name, value in attributes.items():
+        if name not in Envelope.model_fields and _NAME.fullmatch(name) is None:
+            yield _fault(
+                f"/{_escaped(name)}",
+                "data goes into `data`, as JSON" if name == "data_base64" else "attribute names are a-z and 0-9",
+            )
+        if reason := _value_fault(value):
+            yield _fault(f"/{_escaped(name)}", reason)
+    time = attributes.get("time")
+    if time is not None and not (isinstance(time, str) and _TIME.fullmatch(time)):
+        yield _fault("/time", "not RFC 3339 with an offset, e.g. 2024-10-14T08:00:00+07:00")
+    content_type = attributes.get("datacontenttype")
+    if isinstance(content_type, str) and is_json(content_type):
+        attributes["datacontenttype"] = JSON
+
+
+def _value_fault(value: Any) -> str | None:
+    if isinstance(value, str):
+        if len(value) > ATTRIBUTE_CHARS_MAX:
+            return f"longer than {ATTRIBUTE_CHARS_MAX} characters"
+        if not value.isprintable() and _FORBIDDEN.search(value):
+            return "holds a control character"
+        return None
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return None if -_INT32 <= value < _INT32 else "beyond 32 bits"
+    return "attributes are texts, whole numbers or booleans"
+
+
+def is_json(content_type: str) -> bool:
+    """`application/json`, in whatever case, with no other charset than UTF-8."""
+    media_type, _, parameters = content_type.lower().partition(";")
+    return media_type.strip() == JSON and utf8_only(parameters)
+
+
+def utf8_only(parameters: str) -> bool:
+    """Whether the parameters of a lower-case media type name no other charset than UTF-8."""
+    charsets = [one.partition("=")[2].strip(' "') for one in parameters.split(";") if one.strip().startswith("charset")]
+    return all(charset in {"utf-8", "utf8", "us-ascii"} for charset in charsets)
+
+
+def is_province(text: str) -> bool:
+    """Whether it is a province code."""
+    return _matches(_province, text)
+
+
+def is_agency(text: str) -> bool:
+    """Whether it is an agency code."""
+    return _matches(_agency, text)
+
+
+def _matches(adapter: TypeAdapter[str], text: str) -> bool:
+    try:
+        adapter.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+# -- faults ----------------------------------------------------------------------------------------------------------
+
+
+def _fault(pointer: str, detail: str) -> Fault:
+    return Fault(pointer, Code.INVALID_EVENT, detail)
+
+
+def _unknown_type() -> Fault:
+    return Fault("/type", Code.UNKNOWN_EVENT_TYPE, f"unknown; known are {', '.join(sorted(EVENT_TYPES))}")
+
+
+def _too_deep() -> RefusedError:
+    return RefusedError(Code.TOO_DEEP, f"The body is nested more than {DEPTH_MAX} deep; no event is.")
+
+
+def _data_faults(error: ValidationError, event: Mapping[str, Any]) -> Iterator[Fault]:
+    if event.get("data") is None:
+        yield _fault("/data", "required")
+    else:
+        yield from _faults_of(error, event["data"], "/data")
+
+
+def _faults_of(error: ValidationError, content: Any, at: str) -> Iterator[Fault]:
+    for one in error.errors(include_url=False, include_context=False, include_input=False):
+        yield _fault(at + _pointer(one["loc"], content, missing=one["type"] == "missing"), one["msg"])
+
+
+def _pointer(location: Sequence[int | str], content: Any, *, missing: bool) -> str:
+    """A location of the model as a pointer into the document: without the names of the branches of a union."""
+    pointer = ""
+    node = content
+    for position, part in enumerate(location):
+        is_field = isinstance(node, dict) and part in node
+        is_element = isinstance(node, list) and isinstance(part, int) and part < len(node)
+        if is_field or is_element:
+            node = node[part]
+        elif not (missing and position == len(location) - 1):
+            continue
+        pointer += f"/{_escaped(str(part))}"
+    return pointer
+
+
+def _escaped(part: str) -> str:
+    return part.replace("~", "~0").replace("/", "~1")
+
+
+def _depth_exceeds(content: Any) -> bool:
+    level = [content]
+    for _ in range(DEPTH_MAX):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------
+
+
+def message(
+    submission: Submission, credential: Credential, *, received_at: datetime, traceparent: str | None
+) -> Message:
+    """A submission as it is kept: the sender's attributes, those of the platform, the data as it was validated."""
+    key = submission.key(credential)
+    attributes: dict[str, Any] = {
+        **submission.attributes,
+        "province": credential.province,
+        "agency": credential.agency,
+        "receivedat": received_at,
+        "partitionkey": key,
+        "datacontenttype": JSON,
+    }
+    if traceparent is not None and "traceparent" not in attributes:
+        attributes["traceparent"] = traceparent
+    value = pydantic_core.to_json(attributes)[:-1] + b',"data":' + submission.data + b"}"
+    return Message(SUBMISSIONS.name, key, value)
+
+
+def trace_of(header: str | None) -> str | None:
+    """The header `traceparent` where it is well formed; W3C says to ignore it otherwise."""
+    return header if header is not None and _TRACEPARENT.fullmatch(header) else None
+
+
+# -- describing ------------------------------------------------------------------------------------------------------
+
+
+def event_schemas(ref_template: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Event type → the reference to its data's schema; and all definitions, closed as this door reads them."""
+    rows = {name: (kind.model, "validation") for name, kind in EVENT_TYPES.items()}
+    references, whole = models_json_schema(list(rows.values()), ref_template=ref_template)  # type: ignore[arg-type]
+    definitions: dict[str, Any] = whole["$defs"]
+    for definition in definitions.values():
+        if definition.get("type") == "object":
+            definition["additionalProperties"] = False
+    return {name: dict(references[row]) for name, row in rows.items()}, definitions  # type: ignore[index]
