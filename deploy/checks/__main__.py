@@ -1,0 +1,119 @@
+"""`python -m deploy.checks`: says everything that is wrong with the deployment files; exit status 1 if anything is."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import prometheus_client
+import yaml
+from prometheus_client.registry import CollectorRegistry
+from pydantic_settings import BaseSettings
+
+from deploy.local.processes import REPOSITORY_ROOT
+from services.ingest import metrics as ingest_metrics
+from services.ingest.settings import Settings as IngestSettings
+from services.notify import metrics as notify_metrics
+from services.notify.settings import Settings as NotifySettings
+from services.reporting import metrics as reporting_metrics
+from services.reporting.settings import Settings as ReportingSettings
+from services.tasks import metrics as tasks_metrics
+from services.tasks.settings import Settings as TasksSettings
+from shared.runtime import metrics as runtime_metrics
+from shared.runtime.settings import CredentialSettings
+
+SETTINGS: Final[dict[str, tuple[type[BaseSettings], ...]]] = {
+    "ingest": (IngestSettings, CredentialSettings),
+    "tasks": (TasksSettings,),
+    "notify": (NotifySettings,),
+    "reporting": (ReportingSettings,),
+}
+METRICS: Final = (ingest_metrics, tasks_metrics, notify_metrics, reporting_metrics, runtime_metrics)
+OTHERS: Final = {"DONDOC_TOPIC_REPLICATION", "DONDOC_KEYS_DIR", "DONDOC_IMAGE_TAG", "DONDOC_PUBLISH_ADDRESS"}
+"""Names that the topic job and the compose file itself read."""
+
+
+def variables(settings: type[BaseSettings]) -> dict[str, bool]:
+    """Environment variables of a settings class → whether it must be given."""
+    prefix = settings.model_config.get("env_prefix", "")
+    return {
+        str(field.validation_alias or f"{prefix}{name}".upper()): field.is_required()
+        for name, field in settings.model_fields.items()
+        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseSettings))
+    }
+
+
+def compose_problems(root: Path) -> Iterator[str]:
+    """Names that no service reads, and names that a service needs and does not get."""
+    services = yaml.safe_load((root / "docker-compose.yml").read_text())["services"]
+    for name, classes in SETTINGS.items():
+        read = {variable: needed for one in classes for variable, needed in variables(one).items()}
+        given = set(services[name]["environment"])
+        yield from (f"docker-compose.yml: {name} does not read {one}" for one in sorted(given - set(read)))
+        needed = {variable for variable, is_needed in read.items() if is_needed}
+        yield from (f"docker-compose.yml: {name} needs {one}" for one in sorted(needed - given))
+        if services[name]["command"] != ["python", "-m", f"services.{name}"]:
+            yield f"docker-compose.yml: {name} runs {services[name]['command']}"
+
+
+def example_problems(root: Path) -> Iterator[str]:
+    """The example lists every variable there is, and no other."""
+    listed = set(re.findall(r"^#?\s*([A-Z][A-Z0-9_]+)=", (root / ".env.example").read_text(), re.MULTILINE))
+    known = {name for classes in SETTINGS.values() for one in classes for name in variables(one)} | OTHERS
+    yield from (f".env.example: nobody reads {one}" for one in sorted(listed - known))
+    yield from (f".env.example: {one} is missing" for one in sorted(known - listed))
+
+
+def prometheus_problems(root: Path) -> Iterator[str]:
+    """Every service is scraped; every alert is on a metric we have and has its section in the runbook."""
+    scraped = yaml.safe_load((root / "deploy/prometheus/scrape.yml").read_text())
+    targets = {
+        target for job in scraped["scrape_configs"] for one in job["static_configs"] for target in one["targets"]
+    }
+    hosts = {target.split(":")[0] for target in targets}
+    yield from (f"scrape.yml: {one} is not scraped" for one in sorted(set(SETTINGS) - hosts))
+    names = metric_names(prometheus_client.REGISTRY)
+    runbook = (root / "docs/runbook.md").read_text()
+    for rule in _rules(root):
+        yield from (
+            f"alerts.yml: {rule['alert']} asks for {one}, which nobody exports"
+            for one in sorted(set(re.findall(r"\bdondoc_[a-z_]+", rule["expr"])) - names)
+        )
+        if not rule["annotations"]["runbook_url"].endswith(f"#{rule['alert'].lower()}"):
+            yield f"alerts.yml: {rule['alert']} names another section of the runbook"
+        if f"\n## {rule['alert']}\n" not in runbook:
+            yield f"docs/runbook.md: no section {rule['alert']}"
+
+
+def _rules(root: Path) -> list[dict[str, Any]]:
+    content = yaml.safe_load((root / "deploy/prometheus/alerts.yml").read_text())
+    return [rule for group in content["groups"] for rule in group["rules"]]
+
+
+def metric_names(registry: CollectorRegistry) -> set[str]:
+    """All names under which our metrics can be asked for."""
+    assert METRICS, "importing them registers their metrics"
+    found: set[str] = set()
+    for metric in registry.collect():
+        if metric.name.startswith("dondoc_"):
+            found |= {metric.name, f"{metric.name}_total", f"{metric.name}_bucket", f"{metric.name}_count"}
+    return found
+
+
+def problems(root: Path = REPOSITORY_ROOT) -> list[str]:
+    """Everything that is wrong."""
+    return [*compose_problems(root), *example_problems(root), *prometheus_problems(root)]
+
+
+def main() -> int:
+    """Print the problems."""
+    found = problems()
+    for one in found:
+        print(one)
+    print(f"deployment files: {len(found) or 'no'} problem{'' if len(found) == 1 else 's'}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
