@@ -1,6 +1,7 @@
 """Baseline of `tasks_apply_ratio`: getmany + one bulk_write a batch, nothing else. Prints the seconds it took.
 
-One update per event, majority and journaled like ours, on one document per task; no ledger, no fence, no facts.
+One update per event, majority and journaled like ours, on one document per task; no ledger, no fence, no rules, no
+facts. `python -m tests.bench.bare_apply BOOTSTRAP MONGODB_URI GROUP OFFSETS`: where to begin, `partition:offset,…`.
 """
 
 import asyncio
@@ -8,19 +9,18 @@ import sys
 import time
 
 import pydantic_core
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from pymongo import UpdateOne
 
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.mongodb import connect
 
 
-async def run(bootstrap: str, mongo_uri: str, group: str, expected: int) -> float:
-    """Apply `expected` events that are already in the topic."""
+async def run(bootstrap: str, mongo_uri: str, group: str, offsets: dict[int, int]) -> tuple[float, int]:
+    """Apply what is in the topic from these offsets on. Returns seconds and events."""
     client = connect(mongo_uri, app_name="bench-bare")
     tasks = client["bench_bare"]["tasks"]
     consumer = AIOKafkaConsumer(
-        SUBMISSIONS.name,
         bootstrap_servers=bootstrap,
         group_id=group,
         enable_auto_commit=False,
@@ -28,13 +28,16 @@ async def run(bootstrap: str, mongo_uri: str, group: str, expected: int) -> floa
         fetch_max_bytes=16 * 1024 * 1024,
     )
     await consumer.start()
+    partitions = [TopicPartition(SUBMISSIONS.name, number) for number in offsets]
+    consumer.assign(partitions)
+    ends = await consumer.end_offsets(partitions)
+    for one in partitions:
+        consumer.seek(one, offsets[one.partition])
+    expected = sum(ends[one] - offsets[one.partition] for one in partitions)
     applied = 0
-    began = 0.0
+    began = time.perf_counter()
     while applied < expected:
-        batch = await consumer.getmany(timeout_ms=200, max_records=500)
-        if not batch:
-            continue
-        began = began or time.perf_counter()
+        batch = await consumer.getmany(timeout_ms=200, max_records=1_000)
         writes = []
         for records in batch.values():
             for record in records:
@@ -42,20 +45,23 @@ async def run(bootstrap: str, mongo_uri: str, group: str, expected: int) -> floa
                 change = {"id": event["id"], "type": event["type"], "at": event["receivedat"]}
                 writes.append(
                     UpdateOne(
-                        {"_id": event["data"].get("task_id", event["id"])},
+                        {"_id": event["data"]["task_id"]},
                         {"$set": {"last": event["data"], "off": record.offset}, "$push": {"history": change}},
                         upsert=True,
                     )
                 )
-        await tasks.bulk_write(writes, ordered=False)
-        await consumer.commit()
-        applied += len(writes)
+        if writes:
+            await tasks.bulk_write(writes, ordered=False)
+            await consumer.commit()
+            applied += len(writes)
     seconds = time.perf_counter() - began
     await consumer.stop()
     client.close()
-    return seconds
+    return seconds, applied
 
 
 if __name__ == "__main__":
-    bootstrap, uri, group, expected = sys.argv[1:5]
-    sys.stdout.write(f"{asyncio.run(run(bootstrap, uri, group, int(expected))):.4f}\n")
+    bootstrap, uri, group, text = sys.argv[1:5]
+    start = {int(partition): int(offset) for partition, offset in (pair.split(":") for pair in text.split(","))}
+    seconds, applied = asyncio.run(run(bootstrap, uri, group, start))
+    sys.stdout.write(f"{seconds:.4f} {applied}\n")
