@@ -33,6 +33,7 @@ ATTRIBUTE_CHARS_MAX: Final = 1_000
 
 _REQUIRED: Final = ("specversion", "id", "source", "type")
 _SPEAKERS: Final = {Sender.AGENCY: Speaker.AGENCY, Sender.AUTHORITY: Speaker.AUTHORITY}
+_KNOWN: Final = frozenset(Envelope.model_fields)
 _NAME: Final = re.compile(r"[a-z0-9]{1,50}")
 _TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -41,6 +42,7 @@ _TIME: Final = re.compile(
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _INT32: Final = 2**31
+_NESTED: Final = (dict, list)
 
 _province = TypeAdapter(ProvinceCode)
 _agency = TypeAdapter(AgencyCode)
@@ -66,7 +68,7 @@ def parse(body: bytes) -> Any:
             raise _too_deep() from error
         raise RefusedError(Code.MALFORMED_JSON, f"The body is not JSON: {error}.") from error
     # Depth costs a walk; a body with few brackets cannot be deep.
-    if body.count(b"{") + body.count(b"[") > DEPTH_MAX and isinstance(content, dict) and _depth_exceeds(content):
+    if body.count(b"{") + body.count(b"[") > DEPTH_MAX and _depth_exceeds(content):
         raise _too_deep()
     return content
 
@@ -151,7 +153,7 @@ def _attribute_faults(attributes: dict[str, Any]) -> Iterator[Fault]:
         yield _fault("", f"more than {ATTRIBUTES_MAX} attributes")
         return
     for name, value in attributes.items():
-        if name not in Envelope.model_fields and _NAME.fullmatch(name) is None:
+        if name not in _KNOWN and _NAME.fullmatch(name) is None:
             yield _fault(
                 f"/{_escaped(name)}",
                 "data goes into `data`, as JSON" if name == "data_base64" else "attribute names are a-z and 0-9",
@@ -257,13 +259,13 @@ def _escaped(part: str) -> str:
 
 
 def _depth_exceeds(content: Any) -> bool:
-    level = [content]
+    level = [content] if isinstance(content, dict | list) else []
     for _ in range(DEPTH_MAX):
         level = [
             child
             for node in level
             for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, dict | list)
+            if isinstance(child, _NESTED)
         ]
         if not level:
             return False

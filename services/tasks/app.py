@@ -61,6 +61,7 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
         settings=settings,
         service=SERVICE,
         on_dead=on_dead,
+        on_assigned=teller.partitions_changed,
         crash=crash,
     )
 

@@ -90,6 +90,10 @@ class Teller:
         self.may_be_parked = True
         """Whether submissions may be waiting in partitions of this replica; the sweep clears it."""
 
+    def partitions_changed(self) -> None:
+        """The partitions of this replica are others now, and may hold what another replica parked."""
+        self.may_be_parked = True
+
     async def tell(self, owed: Mapping[str, Untold]) -> None:
         """Tell what tasks owe, in order per task."""
         if not owed:

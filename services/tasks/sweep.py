@@ -12,7 +12,7 @@ from services.tasks.domain.decide import Rules
 from services.tasks.domain.directive import period_tasks
 from services.tasks.domain.recurrence import next_opening, opened_by
 from services.tasks.handlers import PartitionOf, Submission, TaskHandlers, Teller, is_foreign
-from services.tasks.ports import LedgerEntry, ObligationState, Outcome, Parked, Registry, TaskStore, Verdict
+from services.tasks.ports import LedgerEntry, ObligationState, Outcome, Parked, Registry, Stored, TaskStore, Verdict
 from shared.contracts.codec import decode
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.clock import Clock
@@ -158,5 +158,16 @@ class Sweep:
             due = await self._store.due(times, PAGE)
             if not due:
                 return True
-            await self._tasks.pass_time(due, times)
+            ready = await self._without_waiting(due)
+            await self._tasks.pass_time(ready, times)
+            if len(ready) < len(due):
+                return False
         return False
+
+    async def _without_waiting(self, due: Mapping[str, Stored]) -> Mapping[str, Stored]:
+        """Leave out tasks that parked submissions wait for: another replica may have made them just now, and what was
+        received before a milestone comes before it. The next turn applies them."""
+        if not self._teller.may_be_parked:
+            return due
+        waited_for = {one.task_id for one in await self._store.parked_for(due)}
+        return {task_id: stored for task_id, stored in due.items() if task_id not in waited_for}

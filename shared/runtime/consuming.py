@@ -98,6 +98,7 @@ class Consumption:
         settings: ProcessSettings,
         service: str,
         on_dead: OnDead | None = None,
+        on_assigned: Callable[[], None] = lambda: None,
         crash: Crash = crash_process,
     ) -> None:
         self._topics = tuple(topic.name for topic in topics)
@@ -108,6 +109,7 @@ class Consumption:
         self._watchdog = watchdog
         self._service = service
         self._on_dead = on_dead
+        self._on_assigned = on_assigned
         self._crash = crash
         self._drain_seconds = settings.drain_seconds
         self._lock = asyncio.Lock()
@@ -329,6 +331,7 @@ class Consumption:
 
     async def _assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._partitions = {tp: _Partition() for tp in assigned}
+        self._on_assigned()
         self._joined = True
         log.info("partitions.assigned", group=self._group, partitions=len(self._partitions))
 

@@ -1,17 +1,14 @@
 """Bytes ↔ event, and the key that tells submissions apart."""
 
 import json
+from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shared.contracts.codec import UndecodableError, decode, event_key
 from shared.contracts.events import BY_TOPIC
 from shared.contracts.topics import DEADLETTERS, SUBMISSIONS, TASKS
-
-WORDS = st.text(alphabet="a1:#", min_size=1, max_size=6)
 
 
 def a_record(**changes: Any) -> bytes:
@@ -25,13 +22,15 @@ def a_record(**changes: Any) -> bytes:
     return json.dumps({**event, **changes}).encode()
 
 
-@given(one=st.tuples(WORDS, WORDS), other=st.tuples(WORDS, WORDS))
-def test_two_events_never_share_a_key(one: tuple[str, str], other: tuple[str, str]) -> None:
+def test_two_events_never_share_a_key() -> None:
     """INVARIANT: the key of source and id is theirs alone.
 
     Otherwise one sender's event is answered as the repetition of another's, and never applied.
     """
-    assert (event_key(*one) == event_key(*other)) == (one == other)
+    words = ["".join(letters) for length in (1, 2, 3) for letters in product("a3:#", repeat=length)]
+    events = list(product(words, words))
+
+    assert len({event_key(source, event_id) for source, event_id in events}) == len(events)
 
 
 def test_a_source_cannot_pass_for_another_with_a_length_in_front() -> None:
