@@ -1,6 +1,9 @@
 """`python -m deploy.checks`: says everything that is wrong with the deployment files; exit status 1 if anything is."""
 
+import json
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +12,7 @@ from typing import Any, Final
 import prometheus_client
 import yaml
 from prometheus_client.registry import CollectorRegistry
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from deploy.local.processes import REPOSITORY_ROOT
@@ -34,13 +38,28 @@ OTHERS: Final = {"DONDOC_TOPIC_REPLICATION", "DONDOC_KEYS_DIR", "DONDOC_IMAGE_TA
 """Names that the topic job and the compose file itself read."""
 
 
-def variables(settings: type[BaseSettings]) -> dict[str, bool]:
-    """Environment variables of a settings class → whether it must be given."""
+NEEDED_WHERE_READ: Final = {"DONDOC_JWKS_FILE", "DONDOC_JWT_ISSUER", "DONDOC_SMTP_HOST"}
+"""Have a default for trials and tests; a server must say its own."""
+
+
+def variables(settings: type[BaseSettings]) -> dict[str, FieldInfo]:
+    """Environment variables of a settings class."""
     prefix = settings.model_config.get("env_prefix", "")
     return {
-        str(field.validation_alias or f"{prefix}{name}".upper()): field.is_required()
+        str(field.validation_alias or f"{prefix}{name}".upper()): field
         for name, field in settings.model_fields.items()
         if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseSettings))
+    }
+
+
+def _needed(service: str) -> set[str]:
+    """What the service must be given on a server."""
+    read = {variable: field for one in SETTINGS[service] for variable, field in variables(one).items()}
+    has_database = (REPOSITORY_ROOT / "services" / service / "mongo.py").exists()
+    return {
+        *(variable for variable, field in read.items() if field.is_required()),
+        *(NEEDED_WHERE_READ & read.keys()),
+        *({"MONGODB_URI"} if has_database else ()),
     }
 
 
@@ -48,21 +67,41 @@ def compose_problems(root: Path) -> Iterator[str]:
     """Names that no service reads, and names that a service needs and does not get."""
     services = yaml.safe_load((root / "docker-compose.yml").read_text())["services"]
     for name, classes in SETTINGS.items():
-        read = {variable: needed for one in classes for variable, needed in variables(one).items()}
+        read = {variable for one in classes for variable in variables(one)}
         given = set(services[name]["environment"])
-        yield from (f"docker-compose.yml: {name} does not read {one}" for one in sorted(given - set(read)))
-        needed = {variable for variable, is_needed in read.items() if is_needed}
-        yield from (f"docker-compose.yml: {name} needs {one}" for one in sorted(needed - given))
+        yield from (f"docker-compose.yml: {name} does not read {one}" for one in sorted(given - read))
+        yield from (f"docker-compose.yml: {name} needs {one}" for one in sorted(_needed(name) - given))
         if services[name]["command"] != ["python", "-m", f"services.{name}"]:
             yield f"docker-compose.yml: {name} runs {services[name]['command']}"
 
 
 def example_problems(root: Path) -> Iterator[str]:
-    """The example lists every variable there is, and no other."""
-    listed = set(re.findall(r"^#?\s*([A-Z][A-Z0-9_]+)=", (root / ".env.example").read_text(), re.MULTILINE))
-    known = {name for classes in SETTINGS.values() for one in classes for name in variables(one)} | OTHERS
+    """The example lists every variable there is, and no other; what is commented out shows the default."""
+    text = (root / ".env.example").read_text()
+    listed = set(re.findall(r"^#?\s*([A-Z][A-Z0-9_]+)=", text, re.MULTILINE))
+    defaults: dict[str, set[str]] = {}
+    for one in {one for classes in SETTINGS.values() for one in classes}:
+        for name, field in variables(one).items():
+            defaults.setdefault(name, set()).add(_written(field))
+    known = set(defaults) | OTHERS
+    yield from (
+        f".env.example: {name} shows {shown!r}, the code says {' or '.join(sorted(defaults[name]))}"
+        for name, shown in re.findall(r"^#\s*([A-Z][A-Z0-9_]+)=(.*)$", text, re.MULTILINE)
+        if name in defaults and shown not in defaults[name]
+    )
     yield from (f".env.example: nobody reads {one}" for one in sorted(listed - known))
     yield from (f".env.example: {one} is missing" for one in sorted(known - listed))
+
+
+def _written(field: FieldInfo) -> str:
+    """A default as the environment would give it."""
+    match field.default:
+        case bool() | dict():
+            return json.dumps(field.default, ensure_ascii=False)
+        case Path():
+            return field.default.relative_to(REPOSITORY_ROOT).as_posix()
+        case _:
+            return str(field.default)
 
 
 def prometheus_problems(root: Path) -> Iterator[str]:
@@ -71,19 +110,38 @@ def prometheus_problems(root: Path) -> Iterator[str]:
     targets = {
         target for job in scraped["scrape_configs"] for one in job["static_configs"] for target in one["targets"]
     }
-    hosts = {target.split(":")[0] for target in targets}
-    yield from (f"scrape.yml: {one} is not scraped" for one in sorted(set(SETTINGS) - hosts))
+    services = yaml.safe_load((root / "docker-compose.yml").read_text())["services"]
+    wanted = {f"{name}:{services[name]['environment']['DONDOC_HTTP_PORT']}": name for name in SETTINGS}
+    yield from (f"scrape.yml: {wanted[one]} is not scraped at {one}" for one in sorted(wanted.keys() - targets))
+    yield from (f"scrape.yml: {one} is no service" for one in sorted(targets - wanted.keys()))
     names = metric_names(prometheus_client.REGISTRY)
     runbook = (root / "docs/runbook.md").read_text()
-    for rule in _rules(root):
+    rules = _rules(root)
+    sections = set(re.findall(r"^## (.+)$", runbook, re.MULTILINE))
+    yield from (f"docs/runbook.md: {one} is no alert" for one in sorted(sections - {rule["alert"] for rule in rules}))
+    for rule in rules:
         yield from (
             f"alerts.yml: {rule['alert']} asks for {one}, which nobody exports"
             for one in sorted(set(re.findall(r"\bdondoc_[a-z_]+", rule["expr"])) - names)
         )
         if not rule["annotations"]["runbook_url"].endswith(f"#{rule['alert'].lower()}"):
             yield f"alerts.yml: {rule['alert']} names another section of the runbook"
-        if f"\n## {rule['alert']}\n" not in runbook:
+        if rule["alert"] not in sections:
             yield f"docs/runbook.md: no section {rule['alert']}"
+
+
+def promtool_problems(root: Path) -> Iterator[str]:
+    """What Prometheus' own tool says of the rules, where it is there."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        print("deployment files: no promtool here, so the rules' expressions are not tried (Debian: prometheus)")
+        return
+    for words in (("check", "rules", "alerts.yml"), ("test", "rules", "alerts.test.yml")):
+        done = subprocess.run(
+            [promtool, *words], cwd=root / "deploy/prometheus", capture_output=True, text=True, check=False, timeout=60
+        )
+        if done.returncode != 0:
+            yield f"promtool {' '.join(words)}:\n{done.stdout}{done.stderr}"
 
 
 def _rules(root: Path) -> list[dict[str, Any]]:
@@ -108,7 +166,7 @@ def problems(root: Path = REPOSITORY_ROOT) -> list[str]:
 
 def main() -> int:
     """Print the problems."""
-    found = problems()
+    found = [*problems(), *promtool_problems(REPOSITORY_ROOT)]
     for one in found:
         print(one)
     print(f"deployment files: {len(found) or 'no'} problem{'' if len(found) == 1 else 's'}")

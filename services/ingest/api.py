@@ -1,6 +1,7 @@
 """POST /v1/events and its errors over ASGI: limits, media types, status codes. No decisions about events here."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -220,12 +221,10 @@ def bearer(authorizations: Sequence[bytes]) -> str:
 
 def _media_type(asked: Asked) -> str:
     """Which of the three forms this is."""
-    content_type = asked.content_types[0].decode("latin-1").lower() if len(asked.content_types) == 1 else ""
-    media_type, _, parameters = content_type.partition(";")
-    media_type = media_type.strip()
+    media_type, is_utf8 = _content_type(asked.content_types[0] if len(asked.content_types) == 1 else b"")
     if asked.encoding.strip().lower() not in {b"", b"identity"}:
         raise RefusedError(Code.UNSUPPORTED_MEDIA_TYPE, "The body is compressed. Send it without Content-Encoding.")
-    if not wire.utf8_only(parameters):
+    if not is_utf8:
         raise RefusedError(Code.UNSUPPORTED_MEDIA_TYPE, "The charset is not UTF-8. JSON travels as UTF-8.")
     if media_type in {wire.STRUCTURED, wire.BATCH} or (media_type == wire.JSON and asked.attributes):
         return media_type
@@ -235,11 +234,24 @@ def _media_type(asked: Asked) -> str:
     )
 
 
+@functools.lru_cache(maxsize=64)
+def _content_type(header: bytes) -> tuple[str, bool]:
+    """The media type, and whether the charset is UTF-8 or not named."""
+    media_type, _, parameters = header.decode("latin-1").lower().partition(";")
+    return media_type.strip(), wire.utf8_only(parameters)
+
+
 # -- answers ---------------------------------------------------------------------------------------------------------
 
 
 def _location(submission: Submission) -> str:
-    return f"/v1/submissions/{quote(submission.id, safe='')}?source={quote(submission.source, safe='')}"
+    return f"/v1/submissions/{quote(submission.id, safe='')}?source={_quoted_source(submission.source)}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _quoted_source(source: str) -> str:
+    # A sender has few sources and many ids.
+    return quote(source, safe="")
 
 
 def _one(receipt: Receipt) -> Answer:
@@ -315,8 +327,7 @@ def _unexpected() -> RefusedError:
 def _account(route: str, method: str, answer: Answer, began: float, asked: Asked) -> None:
     """One line and one count for each request."""
     seconds = time.perf_counter() - began
-    metrics.REQUESTS.labels(route, str(answer.status), answer.code).inc()
-    metrics.REQUEST_SECONDS.labels(route).observe(seconds)
+    metrics.answered(route, answer.status, answer.code, seconds)
     log.info(
         "request.answered",
         method=method,

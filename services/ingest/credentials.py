@@ -34,8 +34,8 @@ SCOPES_MAX: Final = 50
 
 _COMPACT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
 _TYPES: Final = frozenset({"at+jwt", "application/at+jwt"})
-_ALGORITHMS: Final[Mapping[str, str]] = {"RS256": "RSA", "ES256": "P-256", "EdDSA": "Ed25519"}
-"""What tokens may be signed with → the one kind of key that verifies it. No key serves two algorithms."""
+_ALGORITHMS: Final[Mapping[str, str]] = {"RS256": "RSA", "ES256": "P-256", "EdDSA": "Ed25519", "Ed25519": "Ed25519"}
+"""What tokens may be signed with → the one kind of key that verifies it. `Ed25519` is RFC 9864's word for `EdDSA`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,7 @@ class Intake:
             await self._tell(messages)
         finally:
             self._admission.leave(events=len(events))
-        for one in submissions:
-            metrics.EVENTS.labels(one.type).inc()
+        metrics.accepted(one.type for one in submissions)
         return Receipt(received_at, submissions)
 
     def _events(self, parse: Callable[[], Any], is_batch: bool) -> list[Any]:

@@ -1,5 +1,9 @@
 """Every metric of ingest."""
 
+import functools
+from collections import Counter as Tally
+from collections.abc import Iterable
+
 from prometheus_client import Counter, Gauge, Histogram
 
 REQUESTS = Counter(
@@ -28,3 +32,27 @@ KEY_RELOADS_FAILED = Counter(
     "dondoc_ingest_key_reloads_failed_total", "Changed JWKS files that could not be read; the keys before stay."
 )
 TOKENS_VERIFIED = Counter("dondoc_ingest_tokens_verified_total", "Signatures checked; the rest came from the cache.")
+
+
+def answered(route: str, status: int, code: str, seconds: float) -> None:
+    """A request got its answer."""
+    count, duration = _of_answer(route, status, code)
+    count.inc()
+    duration.observe(seconds)
+
+
+def accepted(types: Iterable[str]) -> None:
+    """Events were acknowledged."""
+    for one, count in Tally(types).items():
+        _of_type(one).inc(count)
+
+
+# Finding a child by its labels costs more than counting. Routes, statuses, codes and types are few.
+@functools.cache
+def _of_answer(route: str, status: int, code: str) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(route, str(status), code), REQUEST_SECONDS.labels(route)
+
+
+@functools.cache
+def _of_type(name: str) -> Counter:
+    return EVENTS.labels(name)

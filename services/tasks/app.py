@@ -7,12 +7,11 @@ from starlette.applications import Starlette
 from services.tasks.api import TaskApi
 from services.tasks.handlers import TaskHandlers, Teller
 from services.tasks.mongo import MongoTaskStore
-from services.tasks.ports import Message
+from services.tasks.ports import Message, Position
 from services.tasks.rules import read_rules
 from services.tasks.settings import Settings
 from services.tasks.shaping import Shaping
 from services.tasks.sweep import Sweep
-from shared.contracts.codec import Event
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.clock import clock_from
 from shared.runtime.consuming import Consumption, Record
@@ -48,8 +47,8 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     shaping.tasks = handlers
     sweep = Sweep(store, teller, handlers, partition_of, clock, rules)
 
-    async def on_dead(event: Event | None, record: Record, reason: str, detail: str) -> None:
-        await handlers.on_dead(event, reason, detail)
+    async def on_dead(record: Record, reason: str, detail: str) -> None:
+        await handlers.on_dead(record.value, Position(record.partition, record.offset), reason, detail)
 
     consumption = Consumption(
         topics=[SUBMISSIONS],

@@ -307,7 +307,7 @@ class TaskHandlers:
                     submission.entry.key,
                     submission.entry.task_id or "",
                     submission.position,
-                    submission.entry.received_at,
+                    wire.received_at(submission.event),
                     wire.as_received(submission.event),
                 )
                 for submission in new
@@ -400,10 +400,12 @@ class TaskHandlers:
                 chunk = [task_id for task_id in chunk if task_id in lost]
         return cancelled
 
-    async def on_dead(self, event: Event | None, reason: str, detail: str) -> None:
-        """Remember that a submission went to the dead letters."""
-        if event is not None:
-            await self._teller.close([Verdict(event.key, Outcome.DEAD, reason, detail)])
+    async def on_dead(self, value: bytes | None, position: Position, reason: str, detail: str) -> None:
+        """Remember that a record went to the dead letters, under its id if one can be read in it."""
+        buried = wire.buried(value, position, reason, detail)
+        if buried is not None:
+            await self._store.bury(buried, recorded_at=self._clock.now())
+        metrics.SUBMISSIONS.labels(Outcome.DEAD.value, reason).inc()
 
 
 class Fold:

@@ -45,7 +45,8 @@ class LedgerEntry:
     province: str
     agency: str
     task_id: str | None
-    received_at: datetime
+    received_at: datetime | None
+    """None only for a dead record that did not say."""
     digest: str
     position: Position
     outcome: Outcome = Outcome.IN_FLIGHT
@@ -63,6 +64,19 @@ class Verdict:
     outcome: Outcome
     reason: str
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Buried:
+    """A record in the dead letters, as far as it could be read."""
+
+    key: str
+    source: str
+    id: str
+    type: str
+    reason: str
+    detail: str
+    position: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +215,10 @@ class TaskStore(Protocol):
 
     async def close(self, verdicts: Sequence[Verdict], *, recorded_at: datetime) -> None:
         """Write outcomes into the ledger. `parked` never replaces an outcome that is known already."""
+        ...
+
+    async def bury(self, buried: Buried, *, recorded_at: datetime) -> None:
+        """Note that a record went to the dead letters, unless its id has a final outcome already."""
         ...
 
     async def note_reuse(self, keys: Sequence[str]) -> None:

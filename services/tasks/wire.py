@@ -7,23 +7,25 @@ from datetime import datetime
 from typing import Any
 
 import pydantic_core
+from pydantic import TypeAdapter
 
 from services.tasks.domain import commands
 from services.tasks.domain.deadlines import Boundary, DueRule, FixedRule, OpenEndedRule, RecurringRule, RelativeRule
 from services.tasks.domain.decide import Fact, FactKind
 from services.tasks.domain.directive import Obligation
 from services.tasks.domain.task import Cause, Document, Task
-from services.tasks.ports import Change, LedgerEntry, Message, Position, Registry
+from services.tasks.ports import Buried, Change, LedgerEntry, Message, Position, Registry
 from shared.contracts import agency_events as said
 from shared.contracts import authority_events as ordered
 from shared.contracts import due_rules
-from shared.contracts.codec import Event, encode
+from shared.contracts.codec import Event, encode, event_key
 from shared.contracts.model import Document as WireDocument
 from shared.contracts.model import Part
 from shared.contracts.task_facts import TaskSnapshot
 from shared.contracts.topics import AGENCIES, INDICATORS, TASKS
 
 SOURCE = "//dondoc/tasks"
+_TASK = TypeAdapter(Task)
 
 
 class NotReceivedError(ValueError):
@@ -47,6 +49,26 @@ def ledger_entry(event: Event, position: Position) -> LedgerEntry:
         digest=digest(event),
         position=position,
     )
+
+
+def buried(value: bytes | None, position: Position, reason: str, detail: str) -> Buried | None:
+    """What can be told of a record that could not be processed; None when it carries no source and id."""
+    try:
+        content = pydantic_core.from_json(value or b"")
+        source, event_id = content["source"], content["id"]
+        if not isinstance(source, str) or not isinstance(event_id, str):
+            return None
+        return Buried(
+            event_key(source, event_id), source, event_id, str(content.get("type", "")), reason, detail, position
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def received_at(event: Event) -> datetime:
+    """When ingest had the event."""
+    assert event.envelope.receivedat is not None, "checked by ledger_entry"
+    return event.envelope.receivedat
 
 
 def task_id(event: Event) -> str | None:
@@ -163,35 +185,12 @@ def obligation(
 
 def snapshot(task: Task) -> dict[str, Any]:
     """The wire form of a task. Same field names as `TaskSnapshot`; tests/contract holds the two together."""
-    return {
-        "task_id": task.task_id,
-        "seq": task.seq,
-        "province": task.province,
-        "directive": task.directive,
-        "clause": task.clause,
-        "agency": task.agency,
-        "period": task.period,
-        "title": task.title,
-        "phrase": task.phrase,
-        "category": task.category,
-        "bases": task.bases,
-        "cooperating": task.cooperating,
-        "reviewer": task.reviewer,
-        "acceptance": task.acceptance,
-        "result": task.result,
-        "assigned": task.assigned,
-        "predecessor": task.predecessor,
-        "acknowledged": task.acknowledged,
-        "progress": task.progress,
-        "deadlines": task.deadlines,
-        "results": task.results,
-        "extensions": task.extensions,
-        "milestones": task.milestones,
-        "obstacles": task.obstacles,
-        "allocations": task.allocations,
-        "disbursements": task.disbursements,
-        "ended": task.ended,
-    }
+    return {**_TASK.dump_python(task, mode="json"), "result": task.result.value}
+
+
+def snapshot_json(task: Task) -> bytes:
+    """The same as JSON text, in a third of the time."""
+    return b'%s,"result":"%s"}' % (_TASK.dump_json(task)[:-1], task.result.value.encode())
 
 
 def snapshot_schema(ref_template: str) -> dict[str, Any]:
@@ -208,6 +207,11 @@ def message(fact: Fact, event: Event | None = None) -> Message:
             event, reason=fact.reason.value, detail="", event_id=f"{task.task_id}:{task.seq}", task=task, at=fact.cause
         )
     cause = fact.cause
+    told = {
+        "task_id": task.task_id,
+        "seq": task.seq,
+        "change": {"reason": fact.reason, "cause": cause, "previous": fact.previous, "new": fact.new},
+    }
     value = encode(
         event_type=f"dondoc.task.{fact.kind.value}.v1",
         event_id=f"{task.task_id}:{task.seq}",
@@ -216,12 +220,7 @@ def message(fact: Fact, event: Event | None = None) -> Message:
         province=task.province,
         subject=task.task_id,
         traceparent=event.envelope.traceparent if event is not None else None,
-        data={
-            "task_id": task.task_id,
-            "seq": task.seq,
-            "change": {"reason": fact.reason, "cause": cause, "previous": fact.previous, "new": fact.new},
-            "task": snapshot(task),
-        },
+        data=b'%s,"task":%s}' % (pydantic_core.to_json(told)[:-1], snapshot_json(task)),
     )
     return Message(TASKS.name, task.task_id, value)
 

@@ -38,7 +38,8 @@ Record: TypeAlias = "ConsumerRecord[Any, Any]"
 BUG_TRIES = 3
 """An error that is not known to pass is tried this often before the record is taken for poison."""
 BACKOFF_SECONDS_MAX = 5.0
-LANES = 2
+LANES = 6
+LANES_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,9 @@ class Apply(Protocol):
 
 
 class OnDead(Protocol):
-    """Told after a record went to the dead letters. `event` is None when it could not be decoded."""
+    """Told after a record went to the dead letters."""
 
-    async def __call__(self, event: Event | None, record: Record, reason: str, detail: str) -> None: ...
+    async def __call__(self, record: Record, reason: str, detail: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -113,6 +114,7 @@ class Consumption:
         self._crash = crash
         self._drain_seconds = settings.drain_seconds
         self._lock = asyncio.Lock()
+        self._lanes = asyncio.Semaphore(LANES_AT_ONCE)
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._joined = False
         self._dirty = False
@@ -199,17 +201,21 @@ class Consumption:
             try:
                 event = decode(record.topic, record.value)
             except UndecodableError as error:
-                await self._bury(None, record, error.reason, error.detail)
+                await self._bury(record, error.reason, error.detail)
             else:
                 good.append(Received(event, record.topic, record.partition, record.offset, record.key))
         raw = {(r.topic, r.partition, r.offset): r for r in records}
-        # Two lanes of partitions: one computes while the other waits for the database or the broker.
+        # Lanes of partitions, some at once: one computes while others wait for the database or the broker.
         lanes = [[one for one in good if one.partition % LANES == lane] for lane in range(LANES)]
-        await asyncio.gather(*(self._apply_all(lane, raw) for lane in lanes))
+        await asyncio.gather(*(self._in_lane(lane, raw) for lane in lanes))
         self._note_applied(records, good)
         await self._commit()
         for topic in {record.topic for record in records}:
             BATCH_SECONDS.labels(topic).observe(time.perf_counter() - began)
+
+    async def _in_lane(self, batch: Sequence[Received], raw: dict[tuple[str, int, int], Record]) -> None:
+        async with self._lanes:
+            await self._apply_all(batch, raw)
 
     async def _apply_all(self, batch: Sequence[Received], raw: dict[tuple[str, int, int], Record]) -> None:
         if not batch:
@@ -229,7 +235,7 @@ class Consumption:
             if isinstance(outcome, PermanentError)
             else ("bug", f"{type(outcome).__name__}: {outcome}")
         )
-        await self._bury(only.event, raw[only.topic, only.partition, only.offset], reason, detail)
+        await self._bury(raw[only.topic, only.partition, only.offset], reason, detail)
 
     async def _try_until_known(self, batch: Sequence[Received]) -> Exception | None:
         """Apply; wait and repeat while the error can pass. Returns the error that will not."""
@@ -260,14 +266,14 @@ class Consumption:
         self._watchdog.beat("poll")
         await asyncio.sleep(seconds)
 
-    async def _bury(self, event: Event | None, record: Record, reason: str, detail: str) -> None:
+    async def _bury(self, record: Record, reason: str, detail: str) -> None:
         """Publish to the dead letters and wait for the acknowledgement; only then is the record done with."""
         letter = dead_letter(record, reason, detail, service=self._service, failed_at=self._clock.now())
         for attempt in range(1_000_000):
             try:
                 await self._publisher.publish([letter], timeout_seconds=30)
                 if self._on_dead is not None:
-                    await self._on_dead(event, record, reason, detail)
+                    await self._on_dead(record, reason, detail)
                 break
             except Exception as error:
                 if not is_transient(error):

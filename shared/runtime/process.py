@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -139,6 +140,11 @@ async def _until_possible(step: Step) -> None:
 
 def serve(app: Starlette, settings: ProcessSettings) -> None:
     """Run until SIGTERM or SIGINT; uvicorn drains open requests first. A stop asked for exits 0."""
+    # What was loaded so far lives as long as the process, and a batch makes many short-lived values: collecting all of
+    # it again and again cost a fifth of the time of a batch.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     # uvicorn raises the signal again once it has stopped; without these that would look like being killed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))

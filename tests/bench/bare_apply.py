@@ -1,7 +1,7 @@
 """Baseline of `tasks_apply_ratio`: getmany + one bulk_write a batch, nothing else. Prints the seconds it took.
 
-One update per event, majority and journaled like ours, on one document per task; no ledger, no fence, no rules, no
-facts. `python -m tests.bench.bare_apply BOOTSTRAP MONGODB_URI GROUP OFFSETS`: where to begin, `partition:offset,…`.
+One update per event, majority and journaled like ours, of a document as large as ours; no ledger, no fence, no rules,
+no facts. `python -m tests.bench.bare_apply BOOTSTRAP MONGODB_URI GROUP OFFSETS`: where to begin, `partition:offset,…`.
 """
 
 import asyncio
@@ -14,6 +14,9 @@ from pymongo import UpdateOne
 
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.mongodb import connect
+
+STATE = "x" * 1_800
+"""As much text as a task's state takes in the middle of its life."""
 
 
 async def run(bootstrap: str, mongo_uri: str, group: str, offsets: dict[int, int]) -> tuple[float, int]:
@@ -46,7 +49,10 @@ async def run(bootstrap: str, mongo_uri: str, group: str, offsets: dict[int, int
                 writes.append(
                     UpdateOne(
                         {"_id": event["data"]["task_id"]},
-                        {"$set": {"last": event["data"], "off": record.offset}, "$push": {"history": change}},
+                        {
+                            "$set": {"state": STATE, "last": event["data"], "off": record.offset},
+                            "$push": {"history": change},
+                        },
                         upsert=True,
                     )
                 )

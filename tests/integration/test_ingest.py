@@ -1,0 +1,254 @@
+"""Ingest as a real process in front of a real Apache Kafka: what was promised is there, whatever happened."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy.local.issuer import Issuer
+from deploy.local.kafka_apache import ApacheKafka
+from deploy.local.ports import free_port
+from deploy.local.processes import ManagedProcess
+from shared.contracts.codec import decode
+from shared.contracts.topics import SUBMISSIONS
+from tests.support.workload import read_topic
+from tests.unit.ingest.builders import AGENCY, OFFICE, TASK, an_event, golden
+
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
+
+STRUCTURED, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
+READY_SECONDS_MAX = 30.0
+
+
+@dataclass(slots=True)
+class Running:
+    """One ingest process and a client for it."""
+
+    process: ManagedProcess
+    client: httpx.AsyncClient
+    issuer: Issuer
+    port: int
+
+    async def post(self, content: Any, agency: str = AGENCY) -> httpx.Response:
+        token = self.issuer.mint(agency, "H48", ["events:write", "authority:write"])
+        media_type = BATCH if isinstance(content, list) else STRUCTURED
+        headers = {"authorization": f"Bearer {token}", "content-type": media_type}
+        return await self.client.post("/v1/events", content=json.dumps(content).encode(), headers=headers)
+
+    async def is_ready(self) -> bool:
+        try:
+            return (await self.client.get("/readyz")).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+
+@asynccontextmanager
+async def ingest(kafka: ApacheKafka, folder: Path, **env: str) -> AsyncIterator[Running]:
+    """Start `python -m services.ingest`, wait until it is ready, end it."""
+    issuer, port = Issuer.open(folder / "issuer"), free_port()
+    ours = {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap,
+        "DONDOC_HTTP_PORT": str(port),
+        "DONDOC_JWKS_FILE": str(issuer.jwks_file),
+        "DONDOC_JWT_ISSUER": issuer.issuer,
+        "DONDOC_ACK_TIMEOUT_SECONDS": "1",
+    }
+    command = (sys.executable, "-m", "services.ingest")
+    process = ManagedProcess("ingest", command, folder / "ingest.log", env={**os.environ, **ours, **env})
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
+        running = Running(process, client, issuer, port)
+        process.start()
+        try:
+            await process.wait_until(running.is_ready, within=READY_SECONDS_MAX)
+            yield running
+        finally:
+            process.kill()
+
+
+async def kept(kafka: ApacheKafka, source: str) -> dict[str, tuple[str, bytes]]:
+    """Event id → key and value, of one source."""
+    found: dict[str, tuple[str, bytes]] = {}
+    for record in await read_topic(kafka.bootstrap, SUBMISSIONS.name):
+        assert record.value is not None
+        assert record.key is not None
+        event = decode(SUBMISSIONS.name, record.value)
+        if event.envelope.source == source:
+            found[event.envelope.id] = (record.key.decode(), record.value)
+    return found
+
+
+async def test_every_kind_of_event_reaches_the_topic_under_its_key(kafka: ApacheKafka, tmp_path: Path) -> None:
+    source = "//test/every-kind"
+    async with ingest(kafka, tmp_path) as running:
+        for name, event in golden().items():
+            task = event["data"].get("task_id")
+            answer = await running.post(
+                {**event, "source": source, "id": name}, agency=task.split("/")[3] if task else OFFICE
+            )
+            assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+
+    records = await kept(kafka, source)
+    assert records.keys() == golden().keys()
+    for name, (key, value) in records.items():
+        assert json.loads(value)["data"] == golden()[name]["data"]
+        assert json.loads(value)["partitionkey"] == key
+
+
+async def test_the_largest_event_and_the_largest_batch_are_kept(kafka: ApacheKafka, tmp_path: Path) -> None:
+    source = "//test/largest"
+    directive = golden()["directive.issued.v1.minimal"]
+    obligation = {**directive["data"]["obligations"][0], "bases": ["x" * 290] * 26}
+    # 125 obligations of about 7.9 kB: just below event_bytes_max.
+    clauses = [f"{roman}.{number}" for roman in ("I", "II") for number in range(1, 64)][:125]
+    data = {**directive["data"], "obligations": [{**obligation, "clause": clause} for clause in clauses]}
+    batch = [an_event({"source": source, "id": f"b{number}"}, note="đ" * 370) for number in range(1000)]
+
+    async with ingest(kafka, tmp_path, DONDOC_ACK_TIMEOUT_SECONDS="10") as running:
+        large = await running.post({**directive, "source": source, "id": "large", "data": data}, agency=OFFICE)
+        # Escapes would make it larger than it is.
+        headers = {"authorization": f"Bearer {running.issuer.mint(AGENCY, 'H48', ['events:write'])}"}
+        body = json.dumps(batch, ensure_ascii=False).encode()
+        many = await running.client.post("/v1/events", content=body, headers={**headers, "content-type": BATCH})
+
+    assert 950_000 < len(body) < 1024 * 1024
+    assert (large.status_code, many.status_code) == (202, 202), large.text[:300] + many.text[:300]
+    records = await kept(kafka, source)
+    assert len(records) == 1001
+    assert 950_000 < len(records["large"][1]) < 1_000_000
+
+
+async def test_a_silent_broker_is_503_and_the_service_stays_alive_and_recovers(
+    kafka: ApacheKafka, tmp_path: Path
+) -> None:
+    async with ingest(kafka, tmp_path) as running:
+        assert (await running.post(an_event({"id": "before"}))).status_code == httpx.codes.ACCEPTED
+        kafka.process.pause()
+        try:
+            began = time.monotonic()
+            answer = await running.post(an_event({"id": "during"}))
+            waited = time.monotonic() - began
+            livez = await running.client.get("/livez")
+        finally:
+            kafka.process.resume()
+
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_acknowledged")
+        assert answer.headers["retry-after"]
+        assert 0.9 < waited < 3
+        assert livez.status_code == httpx.codes.OK
+        await eventually(lambda: accepted(running, an_event({"id": "during"})))
+        assert running.process.is_running()
+
+
+async def test_a_restarted_broker_is_found_again_without_a_restart_of_the_service(
+    kafka: ApacheKafka, tmp_path: Path
+) -> None:
+    async with ingest(kafka, tmp_path) as running:
+        assert (await running.post(an_event({"id": "1"}))).status_code == httpx.codes.ACCEPTED
+        kafka.kill()
+        assert (await running.post(an_event({"id": "2"}))).status_code == httpx.codes.SERVICE_UNAVAILABLE
+
+        await kafka.restart()
+
+        await eventually(lambda: accepted(running, an_event({"id": "2"})))
+        assert running.process.is_running()
+
+
+@pytest.mark.faults
+async def test_whatever_was_promised_is_there_after_kill_9(kafka: ApacheKafka, tmp_path: Path) -> None:
+    """INVARIANT: an event that was answered with 202 is on the topic, wherever the process was killed.
+
+    If this breaks, agencies believe they have reported, and nobody knows.
+    """
+    source = "//test/killed"
+    promised: set[str] = set()
+    for round_number in range(3):
+        async with ingest(kafka, tmp_path) as running:
+
+            async def sender(number: int, running: Running = running, prefix: str = f"{round_number}") -> None:
+                for count in range(10_000):
+                    event_id = f"{prefix}-{number}-{count}"
+                    try:
+                        answer = await running.post(an_event({"id": event_id, "source": source}))
+                    except httpx.TransportError:
+                        return
+                    if answer.status_code == httpx.codes.ACCEPTED:
+                        promised.add(event_id)
+
+            senders = [asyncio.create_task(sender(number)) for number in range(16)]
+            before = len(promised)
+            await asyncio.sleep(0.7 + round_number / 10)
+            running.process.kill()
+            await asyncio.gather(*senders)
+            assert len(promised) > before
+
+    assert promised <= (await kept(kafka, source)).keys()
+
+
+async def test_asked_to_stop_it_answers_what_is_open_and_exits_in_good_order(
+    kafka: ApacheKafka, tmp_path: Path
+) -> None:
+    async with ingest(kafka, tmp_path, DONDOC_ACK_TIMEOUT_SECONDS="10") as running:
+        kafka.process.pause()
+        try:
+            request = asyncio.create_task(running.post(an_event({"id": "open"})))
+            await asyncio.sleep(0.3)
+            stopping = asyncio.create_task(running.process.stop(20))
+            await asyncio.sleep(0.5)
+            assert not request.done()
+        finally:
+            kafka.process.resume()
+
+        assert (await request).status_code == httpx.codes.ACCEPTED
+        await stopping
+        assert running.process.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "token", "code"), [(8 * 1024 * 1024, True, "body_too_large"), (8 * 1024 * 1024, False, "token_malformed")]
+)
+async def test_a_sender_reads_the_refusal_of_a_body_that_it_is_still_sending(
+    kafka: ApacheKafka, tmp_path: Path, size: int, token: bool, code: str
+) -> None:
+    async with ingest(kafka, tmp_path) as running:
+        held = running.issuer.mint(AGENCY, "H48", ["events:write"]) if token else "x"
+        headers = {"authorization": f"Bearer {held}", "content-type": STRUCTURED}
+
+        answer = await running.client.post("/v1/events", content=b" " * size, headers=headers)
+
+        assert answer.json()["code"] == code
+        assert (await running.post(an_event({"id": f"after-{code}"}))).status_code == httpx.codes.ACCEPTED
+
+
+async def test_nothing_of_a_token_is_printed(kafka: ApacheKafka, tmp_path: Path) -> None:
+    async with ingest(kafka, tmp_path) as running:
+        token = running.issuer.mint(AGENCY, "H48", ["events:write"])
+        for held in (token, token + "x", token[:-3]):
+            headers = {"authorization": f"Bearer {held}", "content-type": STRUCTURED}
+            await running.client.post("/v1/events", content=json.dumps(an_event()).encode(), headers=headers)
+
+    printed = (tmp_path / "ingest.log").read_text()
+    lines = [json.loads(line) for line in printed.splitlines() if "request.answered" in line]
+    assert [line["code"] for line in lines] == ["accepted", "token_bad_signature", "token_bad_signature"]
+    assert all(part not in printed for part in token.split(".")[1:])
+    assert TASK not in printed
+
+
+async def accepted(running: Running, event: dict[str, Any]) -> bool:
+    return (await running.post(event)).status_code == httpx.codes.ACCEPTED
+
+
+async def eventually(is_so: Callable[[], Any], within: float = 30.0) -> None:
+    """Wait for it."""
+    deadline = time.monotonic() + within
+    while not await is_so():
+        assert time.monotonic() < deadline, "it did not come about"
+        await asyncio.sleep(0.2)
