@@ -349,6 +349,9 @@ class Consumption:
                     pass
         except TimeoutError:
             log.warning("partitions.not_drained", group=self._group, seconds=self._drain_seconds)
+        for tp, partition in self._partitions.items():
+            if partition.poll_ms is not None:
+                LAG.remove(tp.topic, str(tp.partition))
         self._partitions = {}
 
     @asynccontextmanager
