@@ -97,8 +97,7 @@ class KafkaShare:
         clock at the last moment at which the broker confirmed that nothing more was waiting. It stands still in a
         backlog or an outage.
         """
-        async with self._consumption.holding():
-            return await self._consumption.partition_times(TASKS)
+        return await self._consumption.partition_times(TASKS)
 
     async def partition_count(self) -> int:
         """See ports.Share."""

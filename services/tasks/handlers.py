@@ -87,12 +87,22 @@ class Teller:
         self._store = store
         self._publish = publish
         self._clock = clock
-        self.may_be_parked = True
-        """Whether submissions may be waiting in partitions of this replica; the sweep clears it."""
+        self._without_parked: set[int] = set()
 
     def partitions_changed(self) -> None:
         """The partitions of this replica are others now, and may hold what another replica parked."""
-        self.may_be_parked = True
+        self._without_parked.clear()
+
+    def note_parked(self, partitions: Iterable[int], *, any_parked: bool) -> None:
+        """Whether submissions of these partitions wait; said while none of their records is being applied."""
+        if any_parked:
+            self._without_parked.difference_update(partitions)
+        else:
+            self._without_parked.update(partitions)
+
+    def may_wait(self, partition: int) -> bool:
+        """Whether submissions of a partition may be waiting for their task."""
+        return partition not in self._without_parked
 
     async def tell(self, owed: Mapping[str, Untold]) -> None:
         """Tell what tasks owe, in order per task."""
@@ -111,10 +121,8 @@ class Teller:
             await self._store.entry_told(registry, entry_id, untold.token)
 
     async def close(self, verdicts: Sequence[Verdict]) -> None:
-        """Write outcomes into the ledger and take the closed ones out of the waiting room."""
+        """Write outcomes into the ledger."""
         await self._store.close(verdicts, recorded_at=self._clock.now())
-        if self.may_be_parked:
-            await self._store.unpark([verdict.key for verdict in verdicts if verdict.outcome.final])
         for verdict in verdicts:
             metrics.SUBMISSIONS.labels(verdict.outcome.value, verdict.reason).inc()
 
@@ -227,7 +235,7 @@ class TaskHandlers:
             preloaded = None
             await self._park([one for task_id, some in waiting.items() if task_id not in stored for one in some])
             waiting = {task_id: some for task_id, some in waiting.items() if task_id in stored}
-            await self._parked_first(waiting)
+            await self._parked_first(waiting, stored)
             await self._drop_settled(waiting)
             writes: dict[str, Write] = {}
             successors: dict[str, Write] = {}
@@ -246,11 +254,12 @@ class TaskHandlers:
                 raise TransientError(f"{len(waiting)} tasks are written by others all the time")
         await self._teller.tell(owed)
 
-    async def _parked_first(self, waiting: dict[str, list[Submission]]) -> None:
+    async def _parked_first(self, waiting: dict[str, list[Submission]], stored: Mapping[str, Stored]) -> None:
         """What waited for a task comes before what follows it. Read after the tasks: only we park for them."""
-        if not self._teller.may_be_parked or not waiting:
+        suspects = [task_id for task_id in waiting if self._teller.may_wait(stored[task_id].partition)]
+        if not suspects:
             return
-        parked = await self._store.parked_for(waiting)
+        parked = await self._store.parked_for(suspects)
         ledger = await self._store.ledger([one.key for one in parked])
         for one in reversed(parked):
             here = waiting[one.task_id]
@@ -300,7 +309,7 @@ class TaskHandlers:
         new = [submission for submission in submissions if not submission.parked]
         if not new:
             return
-        self._teller.may_be_parked = True
+        self._teller.note_parked({one.position.partition for one in new}, any_parked=True)
         await self._store.park(
             [
                 Parked(

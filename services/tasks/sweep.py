@@ -16,7 +16,7 @@ from services.tasks.ports import LedgerEntry, ObligationState, Outcome, Parked, 
 from shared.contracts.codec import decode
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.clock import Clock
-from shared.runtime.consuming import Consumption
+from shared.runtime.consuming import LANES, Consumption
 
 log = structlog.get_logger()
 
@@ -51,20 +51,30 @@ class Sweep:
         self._rules = rules
 
     async def turn(self, consumption: Consumption) -> None:
-        """Sweep the partitions this replica owns, each up to its own time, while no record is being applied."""
-        async with consumption.holding():
-            owned = consumption.owned(SUBMISSIONS)
-            if not owned:
-                # Nothing owned, nothing behind: an old figure would look like time standing still.
-                metrics.PARTITION_TIME.set(0)
-                return
-            times = await consumption.partition_times(SUBMISSIONS)
-            await self.tell_leftovers(owned)
-            await self._note(times)
-            await self.settle_parked(owned, times)
-            await self.open_periods(times)
-            if await self.fire_due(times) and len(times) == len(owned):
-                metrics.PARTITION_TIME.set(min(times.values()).timestamp())
+        """Sweep the partitions this replica owns, lane by lane, each partition up to its own time."""
+        reached: list[datetime] = []
+        finished = True
+        for lane in range(LANES):
+            async with consumption.holding(lane):
+                owned = consumption.owned(SUBMISSIONS, lane)
+                if not owned:
+                    continue
+                times = await consumption.partition_times(SUBMISSIONS, lane)
+                finished = await self._sweep(owned, times) and len(times) == len(owned) and finished
+                reached.extend(times.values())
+        await self._note(await consumption.partition_times(SUBMISSIONS))
+        if not consumption.owned(SUBMISSIONS):
+            # Nothing owned, nothing behind: an old figure would look like time standing still.
+            metrics.PARTITION_TIME.set(0)
+        elif finished and reached:
+            metrics.PARTITION_TIME.set(min(reached).timestamp())
+
+    async def _sweep(self, owned: list[int], times: Mapping[int, datetime]) -> bool:
+        """One lane's partitions, while none of their records is being applied. Returns whether nothing is left due."""
+        await self.tell_leftovers(owned)
+        await self.settle_parked(owned, times)
+        await self.open_periods(times)
+        return await self.fire_due(times)
 
     async def _note(self, times: Mapping[int, datetime]) -> None:
         if time.monotonic() - self._noted_at >= NOTE_EVERY_SECONDS:
@@ -84,7 +94,7 @@ class Sweep:
         """Apply what waited for its task, all of it, before time does anything to that task; give up after a day."""
         waited_for = await self._store.parked_task_ids(owned)
         metrics.PARKED_TASKS.set(len(waited_for))
-        self._teller.may_be_parked = bool(waited_for)
+        self._teller.note_parked(owned, any_parked=bool(waited_for))
         known = await self._store.existing(waited_for)
         while known:
             parked = await self._store.parked_for(known)
@@ -133,6 +143,7 @@ class Sweep:
             ]
         )
         await self._teller.close([Verdict(one.key, Outcome.REJECTED, "unknown_task", detail)])
+        await self._store.unpark([one.key])
 
     async def open_periods(self, times: Mapping[int, datetime]) -> None:
         """Open each period that has begun, once, however long nobody looked."""
@@ -169,7 +180,8 @@ class Sweep:
     async def _without_waiting(self, due: Mapping[str, Stored]) -> Mapping[str, Stored]:
         """Leave out tasks that parked submissions wait for: another replica may have made them just now, and what was
         received before a milestone comes before it. The next turn applies them."""
-        if not self._teller.may_be_parked:
+        suspects = [task_id for task_id, stored in due.items() if self._teller.may_wait(stored.partition)]
+        if not suspects:
             return due
-        waited_for = {one.task_id for one in await self._store.parked_for(due)}
+        waited_for = {one.task_id for one in await self._store.parked_for(suspects)}
         return {task_id: stored for task_id, stored in due.items() if task_id not in waited_for}

@@ -2,7 +2,8 @@
 
 FastStream's batch subscriber polls; what it does not give is here (ADR 0003): decoding inside the batch, so that a
 record it could not parse is never lost; explicit commits of what was applied, never of positions; backoff; dead
-letters; draining on revoke; and a partition's own time. One lock covers a replica's records and its timers.
+letters; draining on revoke; and a partition's own time. A partition belongs to a lane; one lock covers a lane's records
+and its timers. Lanes go on by themselves: one computes while another waits for the database or the broker.
 """
 
 import asyncio
@@ -38,8 +39,7 @@ Record: TypeAlias = "ConsumerRecord[Any, Any]"
 BUG_TRIES = 3
 """An error that is not known to pass is tried this often before the record is taken for poison."""
 BACKOFF_SECONDS_MAX = 5.0
-LANES = 6
-LANES_AT_ONCE = 3
+LANES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,11 @@ class Consumption:
         self._on_assigned = on_assigned
         self._crash = crash
         self._drain_seconds = settings.drain_seconds
-        self._lock = asyncio.Lock()
-        self._lanes = asyncio.Semaphore(LANES_AT_ONCE)
+        self._locks = [asyncio.Lock() for _ in range(LANES)]
+        # One batch in hand and one waiting, each lane: what is read ahead is bounded.
+        self._queues: list[asyncio.Queue[list[Record]]] = [asyncio.Queue(maxsize=1) for _ in range(LANES)]
+        self._workers: list[asyncio.Task[None]] = []
+        self._stopping = False
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._joined = False
         self._dirty = False
@@ -171,6 +174,22 @@ class Consumption:
                 raise
 
         consumer.getmany = watched
+        self._workers = [asyncio.create_task(self._work(lane), name=f"lane-{lane}") for lane in range(LANES)]
+
+    async def stop(self) -> None:
+        """Take nothing more and finish what is in hand, as long as that is allowed to take."""
+        self._stopping = True
+        await self._drain()
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(self._drain_seconds):
+                await asyncio.gather(*(queue.join() for queue in self._queues))
+        except TimeoutError:
+            log.warning("records.not_drained", group=self._group, seconds=self._drain_seconds)
 
     def _consumer(self) -> AIOKafkaConsumer:
         consumer = self._subscriber.consumer
@@ -184,15 +203,27 @@ class Consumption:
     # -- records ---------------------------------------------------------------------------------------------------
 
     async def _on_batch(self, records: list[Record]) -> None:
-        """Called by FastStream. Nothing may escape: under MANUAL an escaped error would skip the batch."""
-        try:
-            async with self._lock:
-                await self._take(records)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            self._crash("a batch could not be finished", error)
-            raise
+        """Called by FastStream. Hands records to their lanes and returns as soon as there is room for them."""
+        for lane in range(LANES):
+            mine = [record for record in records if record.partition % LANES == lane]
+            if mine and not self._stopping:
+                await self._queues[lane].put(mine)
+
+    async def _work(self, lane: int) -> None:
+        """Apply a lane's batches, one after the other. Nothing may escape: what is not applied must not be passed."""
+        queue = self._queues[lane]
+        while True:
+            records = await queue.get()
+            try:
+                async with self._locks[lane]:
+                    await self._take(records)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                self._crash("a batch could not be finished", error)
+                raise
+            finally:
+                queue.task_done()
 
     async def _take(self, records: Sequence[Record]) -> None:
         began = time.perf_counter()
@@ -204,18 +235,11 @@ class Consumption:
                 await self._bury(record, error.reason, error.detail)
             else:
                 good.append(Received(event, record.topic, record.partition, record.offset, record.key))
-        raw = {(r.topic, r.partition, r.offset): r for r in records}
-        # Lanes of partitions, some at once: one computes while others wait for the database or the broker.
-        lanes = [[one for one in good if one.partition % LANES == lane] for lane in range(LANES)]
-        await asyncio.gather(*(self._in_lane(lane, raw) for lane in lanes))
+        await self._apply_all(good, {(r.topic, r.partition, r.offset): r for r in records})
         self._note_applied(records, good)
         await self._commit()
         for topic in {record.topic for record in records}:
             BATCH_SECONDS.labels(topic).observe(time.perf_counter() - began)
-
-    async def _in_lane(self, batch: Sequence[Received], raw: dict[tuple[str, int, int], Record]) -> None:
-        async with self._lanes:
-            await self._apply_all(batch, raw)
 
     async def _apply_all(self, batch: Sequence[Received], raw: dict[tuple[str, int, int], Record]) -> None:
         if not batch:
@@ -331,9 +355,10 @@ class Consumption:
 
     # -- ownership and time ----------------------------------------------------------------------------------------
 
-    def owned(self, topic: Topic) -> list[int]:
-        """Partitions of the topic that this replica owns now. A hint: the database fences."""
-        return sorted(tp.partition for tp in self._partitions if tp.topic == topic.name)
+    def owned(self, topic: Topic, lane: int | None = None) -> list[int]:
+        """Partitions of the topic (of a lane, or all) that this replica owns now. A hint: the database fences."""
+        mine = (tp.partition for tp in self._partitions if tp.topic == topic.name)
+        return sorted(one for one in mine if lane in {None, one % LANES})
 
     async def _assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._partitions = {tp: _Partition() for tp in assigned}
@@ -342,35 +367,32 @@ class Consumption:
         log.info("partitions.assigned", group=self._group, partitions=len(self._partitions))
 
     async def _revoked(self) -> None:
-        """Finish the batch in hand (bounded), then own nothing until the next assignment."""
-        try:
-            async with asyncio.timeout(self._drain_seconds):
-                async with self._lock:
-                    pass
-        except TimeoutError:
-            log.warning("partitions.not_drained", group=self._group, seconds=self._drain_seconds)
+        """Finish what is in hand (bounded), then own nothing until the next assignment."""
+        await self._drain()
         for tp, partition in self._partitions.items():
             if partition.poll_ms is not None:
                 LAG.remove(tp.topic, str(tp.partition))
         self._partitions = {}
 
     @asynccontextmanager
-    async def holding(self) -> AsyncIterator[None]:
-        """Keep records and other timers away while a timer works."""
-        async with self._lock:
+    async def holding(self, lane: int) -> AsyncIterator[None]:
+        """Keep a lane's records away while a timer works on its partitions."""
+        async with self._locks[lane]:
             if self._dirty:
                 await self._commit()
             yield
 
-    async def partition_times(self, topic: Topic) -> dict[int, datetime]:
-        """Each owned partition's own time, where it is known. Call while `holding`.
+    async def partition_times(self, topic: Topic, lane: int | None = None) -> dict[int, datetime]:
+        """Each owned partition's own time (of a lane, or of all), where it is known.
 
         The clock, as far as the broker has confirmed that nothing older is waiting; else the `received_at` that was
         reached. So a backlog, an outage or a silent broker delays what timers do, and never invents an overdue.
         """
         times: dict[int, datetime] = {}
         for tp, partition in list(self._partitions.items()):
-            if tp.topic == topic.name and (now := await self._time_of(tp, partition)) is not None:
+            if tp.topic != topic.name or lane not in {None, tp.partition % LANES}:
+                continue
+            if (now := await self._time_of(tp, partition)) is not None:
                 times[tp.partition] = now
         return times
 

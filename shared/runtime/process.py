@@ -82,6 +82,8 @@ def make_app(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if consumption is not None:
+            await consumption.stop()
 
     async def stop_parts() -> None:
         await publisher.stop()
@@ -89,7 +91,7 @@ def make_app(
             await step()
         log.info("service.stopped")
 
-    # FastStream stops consuming (draining the batch in hand) between on_shutdown and after_shutdown.
+    # What is in hand is finished on_shutdown; FastStream then stops polling and leaves the group.
     app = FastStream(
         *([consumption.broker] if consumption is not None else []),
         logger=None,
