@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from pymongo import ASCENDING, IndexModel, InsertOne, UpdateOne
+from pymongo import ASCENDING, IndexModel, InsertOne, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from services.tasks.domain.directive import Obligation
@@ -46,6 +46,8 @@ class MongoTaskStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._tasks = database["tasks"]
+        # Forgetting what was told may itself be forgotten in a crash: it is told once more, under the same id.
+        self._forgetful = self._tasks.with_options(write_concern=WriteConcern(w=1))
         self._ledger = database["ledger"]
         self._parked = database["parked"]
         self._directives = database["directives"]
@@ -69,12 +71,7 @@ class MongoTaskStore:
                 ),
             ]
         )
-        await self._ledger.create_indexes(
-            [
-                IndexModel([("id", ASCENDING)], name="by_id"),
-                IndexModel([("outcome", ASCENDING)], name="by_outcome"),
-            ]
-        )
+        await self._ledger.create_indexes([IndexModel([("id", ASCENDING)], name="by_id")])
         await self._parked.create_indexes(
             [
                 IndexModel([("p", ASCENDING), ("off", ASCENDING)], name="in_order"),
@@ -163,10 +160,6 @@ class MongoTaskStore:
     async def note_reuse(self, keys: Sequence[str]) -> None:
         await self._ledger.bulk_write([UpdateOne({"_id": key}, {"$inc": {"reused": 1}}) for key in keys])
 
-    async def count_outcomes(self) -> dict[str, int]:
-        """How many submissions stand at each outcome."""
-        return {outcome.value: await self._ledger.count_documents({"outcome": outcome.value}) for outcome in Outcome}
-
     # -- tasks -----------------------------------------------------------------------------------------------------
 
     async def tasks(self, ids: Collection[str]) -> Mapping[str, Stored]:
@@ -205,7 +198,7 @@ class MongoTaskStore:
         for task_id, token in tokens.items():
             by_token.setdefault(token, []).append(task_id)
         for token, ids in by_token.items():
-            await self._tasks.update_many({"_id": {"$in": ids}, "pend.tok": token}, {"$unset": {"pend": ""}})
+            await self._forgetful.update_many({"_id": {"$in": ids}, "pend.tok": token}, {"$unset": {"pend": ""}})
 
     async def untold(self, partitions: Collection[int], *, older_than_seconds: float) -> Mapping[str, Untold]:
         return await self._untold_in("tasks", partitions, older_than_seconds)

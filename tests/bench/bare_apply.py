@@ -50,7 +50,7 @@ async def run(bootstrap: str, mongo_uri: str, group: str, offsets: dict[int, int
                     UpdateOne(
                         {"_id": event["data"]["task_id"]},
                         {
-                            "$set": {"state": STATE, "last": event["data"], "off": record.offset},
+                            "$set": {"state": event["id"] + STATE, "last": event["data"], "off": record.offset},
                             "$push": {"history": change},
                         },
                         upsert=True,

@@ -170,12 +170,13 @@ def advance(task: Task, *, now: datetime, recorded_at: datetime, rules: Rules) -
         milestone = due.fired(task, planned, version, fired_at=recorded_at)
         cause = Cause(milestone.id, "clock", planned.at, recorded_at)
         step = _changed(
-            replace(task, milestones=(*task.milestones, milestone)),
+            task,
             _MILESTONE_FACTS[planned.kind],
             Reason.MILESTONE_REACHED,
             cause,
             previous=task.result,
             new=planned.key,
+            milestones=(*task.milestones, milestone),
         )
         task, facts = step.task, facts + step.facts
 
@@ -215,12 +216,13 @@ def _acknowledge(task: Task, _: Acknowledge, cause: Cause, _rules: Rules) -> Dec
     if known is not None and known.received_at <= cause.received_at:
         return Decision(task, (), Reason.ALREADY_SO)
     return _changed(
-        replace(task, acknowledged=cause),
+        task,
         FactKind.ACKNOWLEDGED,
         Reason.APPLIED,
         cause,
         previous=task.result,
         new=task.result,
+        acknowledged=cause,
     )
 
 
@@ -231,12 +233,13 @@ def _report_progress(task: Task, command: ReportProgress, cause: Cause, _rules: 
     if known is not None and known.cause.received_at > cause.received_at:
         return Decision(task, (), Reason.ALREADY_SO)
     return _changed(
-        replace(task, progress=Progress(command.percent, command.note, cause)),
+        task,
         FactKind.PROGRESSED,
         Reason.APPLIED,
         cause,
         previous=f"{known.percent}%" if known else "",
         new=f"{command.percent}%",
+        progress=Progress(command.percent, command.note, cause),
     )
 
 
@@ -255,12 +258,13 @@ def _submit_result(task: Task, command: SubmitResult, cause: Cause, rules: Rules
     )
     before = task.result
     decision = _changed(
-        replace(task, results=(*task.results, entry)),
+        task,
         FactKind.RESULT_RECEIVED,
         Reason.APPLIED,
         cause,
         previous=before,
         new=Result.SUBMITTED,
+        results=(*task.results, entry),
     )
     decision = _retract_if_in_time(decision, cause)
     if task.acceptance == "automatic":
@@ -300,12 +304,13 @@ def _retract(decision: Decision, cause: Cause, reason: Reason) -> Decision:
         for milestone in task.milestones
     )
     step = _changed(
-        replace(task, milestones=kept),
+        task,
         FactKind.OVERDUE_RETRACTED,
         reason,
         cause,
         previous=",".join(sorted(standing)),
         new="",
+        milestones=kept,
     )
     return Decision(step.task, decision.facts + step.facts, decision.reason)
 
@@ -319,12 +324,13 @@ def _report_disbursement(task: Task, command: ReportDisbursement, cause: Cause, 
     # Kept in order of what they speak of, then of receipt: the last one counts, and a smaller figure is a correction.
     ordered = tuple(sorted((*task.disbursements, entry), key=lambda known: (known.as_of, known.cause.received_at)))
     return _changed(
-        replace(task, disbursements=ordered),
+        task,
         FactKind.DISBURSED,
         Reason.APPLIED,
         cause,
         previous=str(task.disbursements[-1].cumulative_vnd) if task.disbursements else "",
         new=str(ordered[-1].cumulative_vnd),
+        disbursements=ordered,
     )
 
 
@@ -337,12 +343,13 @@ def _raise_obstacle(task: Task, command: RaiseObstacle, cause: Cause, _rules: Ru
         return _rejected(task, Reason.TOO_MANY_ENTRIES, cause)
     obstacle = Obstacle(command.obstacle_id, command.description, command.beyond_authority, cause)
     return _changed(
-        replace(task, obstacles=(*task.obstacles, obstacle)),
+        task,
         FactKind.OBSTACLE_RAISED,
         Reason.APPLIED,
         cause,
         previous="",
         new=command.obstacle_id,
+        obstacles=(*task.obstacles, obstacle),
     )
 
 
@@ -367,7 +374,13 @@ def _on_obstacle(task: Task, obstacle_id: str, cause: Cause, kind: FactKind, **s
         replace(known, **stage) if known.obstacle_id == obstacle_id else known for known in task.obstacles
     )
     return _changed(
-        replace(task, obstacles=obstacles), kind, Reason.APPLIED, cause, previous=obstacle_id, new=kind.value
+        task,
+        kind,
+        Reason.APPLIED,
+        cause,
+        previous=obstacle_id,
+        new=kind.value,
+        obstacles=obstacles,
     )
 
 
@@ -382,12 +395,13 @@ def _request_extension(task: Task, command: RequestExtension, cause: Cause, _rul
         return _rejected(task, Reason.TOO_MANY_ENTRIES, cause)
     request = Extension(command.requested_last_day, command.reason, cause)
     return _changed(
-        replace(task, extensions=(*task.extensions, request)),
+        task,
         FactKind.EXTENSION_REQUESTED,
         Reason.APPLIED,
         cause,
         previous=task.deadline.nominal.isoformat(),
         new=command.requested_last_day.isoformat(),
+        extensions=(*task.extensions, request),
     )
 
 
@@ -437,12 +451,14 @@ def _grant_extension(task: Task, command: GrantExtension, cause: Cause, rules: R
         document=command.document,
     )
     decision = _changed(
-        replace(task, deadlines=(*task.deadlines, granted), extensions=_answered(task, "granted", cause)),
+        task,
         FactKind.EXTENDED,
         Reason.EXTENSION_GRANTED,
         cause,
         previous=current.nominal.isoformat(),
         new=granted.nominal.isoformat(),
+        deadlines=(*task.deadlines, granted),
+        extensions=_answered(task, "granted", cause),
     )
     return _retract(decision, cause, Reason.EXTENSION_GRANTED)
 
@@ -451,12 +467,13 @@ def _refuse_extension(task: Task, _: RefuseExtension, cause: Cause, _rules: Rule
     if all(request.outcome is not None for request in task.extensions):
         return _rejected(task, Reason.NO_EXTENSION_REQUESTED, cause)
     return _changed(
-        replace(task, extensions=_answered(task, "refused", cause)),
+        task,
         FactKind.EXTENSION_REFUSED,
         Reason.APPLIED,
         cause,
         previous="requested",
         new="refused",
+        extensions=_answered(task, "refused", cause),
     )
 
 
@@ -472,7 +489,13 @@ def _cancel(task: Task, command: Cancel, cause: Cause, _rules: Rules) -> Decisio
         return _rejected(task, Reason.TASK_COMPLETED, cause)
     end = End("discontinued", command.reason, command.document, None, cause)
     return _changed(
-        replace(task, ended=end), FactKind.CANCELLED, Reason.APPLIED, cause, previous=task.result, new=end.how
+        task,
+        FactKind.CANCELLED,
+        Reason.APPLIED,
+        cause,
+        previous=task.result,
+        new=end.how,
+        ended=end,
     )
 
 
@@ -484,7 +507,13 @@ def _reassign(task: Task, command: Reassign, cause: Cause, _rules: Rules) -> Dec
     successor = successor_id(task, command.to_agency)
     end = End("transferred", command.reason, command.document, successor, cause)
     return _changed(
-        replace(task, ended=end), FactKind.TRANSFERRED, Reason.APPLIED, cause, previous=task.agency, new=successor
+        task,
+        FactKind.TRANSFERRED,
+        Reason.APPLIED,
+        cause,
+        previous=task.agency,
+        new=successor,
+        ended=end,
     )
 
 
@@ -526,12 +555,13 @@ def _allocate(task: Task, command: Allocate, cause: Cause, _rules: Rules) -> Dec
     allocation = Allocation(command.allocation_id, command.fiscal_year, command.amount_vnd, command.document, cause)
     others = tuple(one for one in task.allocations if one is not known)
     return _changed(
-        replace(task, allocations=(*others, allocation)),
+        task,
         FactKind.ALLOCATED,
         Reason.APPLIED,
         cause,
         previous=str(known.amount_vnd) if known else "",
         new=str(command.amount_vnd),
+        allocations=(*others, allocation),
     )
 
 
@@ -555,8 +585,10 @@ _RULES: dict[type[Any], Callable[[Task, Any, Cause, Rules], Decision]] = {
 }
 
 
-def _changed(task: Task, kind: FactKind, reason: Reason, cause: Cause, *, previous: str, new: str) -> Decision:
-    task = replace(task, seq=task.seq + 1)
+def _changed(
+    task: Task, kind: FactKind, reason: Reason, cause: Cause, *, previous: str, new: str, **changes: Any
+) -> Decision:
+    task = replace(task, seq=task.seq + 1, **changes)
     return Decision(task, (Fact(kind, reason, cause, previous, new, task),), reason)
 
 
