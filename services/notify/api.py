@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from services.notify import openapi
+from shared.runtime.problems import problem
 
 PAGE_DEFAULT = 50
 PAGE_MAX = 500
@@ -42,11 +43,11 @@ class AlertApi:
         query = request.query_params
         if unknown := sorted(set(query) - {*FILTERS, "cursor", "limit"}):
             known = ", ".join((*FILTERS, "cursor", "limit"))
-            return _problem(400, "unknown_filter", f"Unknown filter {unknown[0]!r}. Known: {known}.")
+            return problem(400, "unknown_filter", f"Unknown filter {unknown[0]!r}. Known: {known}.")
         try:
             limit = min(PAGE_MAX, max(1, int(query.get("limit", PAGE_DEFAULT))))
         except ValueError:
-            return _problem(400, "malformed_filter", "limit is a whole number.")
+            return problem(400, "malformed_filter", "limit is a whole number.")
         wanted = {name: query[name] for name in FILTERS if name in query}
         found = await self._store.list_alerts(wanted, after=query.get("cursor"), limit=limit)
         content = {
@@ -71,14 +72,3 @@ def _row(document: Mapping[str, Any]) -> dict[str, Any]:
             for delivery in document["deliveries"]
         ],
     }
-
-
-def _problem(status: int, code: str, detail: str) -> Response:
-    content = {
-        "type": f"https://dondoc.example/problems/{code}",
-        "title": code.replace("_", " "),
-        "status": status,
-        "code": code,
-        "detail": detail,
-    }
-    return Response(pydantic_core.to_json(content), status_code=status, media_type="application/problem+json")

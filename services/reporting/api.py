@@ -18,6 +18,7 @@ from services.reporting.domain.facts import ICT
 from services.reporting.domain.periods import Regime
 from services.reporting.domain.report import PROVINCE_SCOPE, Report, in_order
 from services.reporting.ports import PeriodRow, Reading
+from shared.runtime.problems import problem
 
 _BOARD_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
@@ -189,15 +190,3 @@ def answer(content: Mapping[str, Any]) -> Response:
     return Response(
         pydantic_core.to_json(content), media_type="application/json", headers={"cache-control": "no-cache"}
     )
-
-
-def problem(status: int, code: str, detail: str) -> Response:
-    """RFC 9457."""
-    content = {
-        "type": f"https://dondoc.example/problems/{code}",
-        "title": code.replace("_", " "),
-        "status": status,
-        "code": code,
-        "detail": detail,
-    }
-    return Response(pydantic_core.to_json(content), status_code=status, media_type="application/problem+json")

@@ -18,6 +18,7 @@ from services.tasks.domain.task import Result, Task
 from services.tasks.ports import Change, LedgerEntry, Stored, TaskFilter
 from services.tasks.settings import Settings
 from shared.runtime.clock import Clock
+from shared.runtime.problems import problem
 
 PAGE_DEFAULT = 50
 PAGE_MAX = 500
@@ -159,18 +160,6 @@ class TaskApi:
 def answer(content: Mapping[str, Any]) -> Response:
     """A JSON answer; dates and enums as on the topics."""
     return Response(pydantic_core.to_json(content), media_type="application/json")
-
-
-def problem(status: int, code: str, detail: str) -> Response:
-    """RFC 9457."""
-    content = {
-        "type": f"https://dondoc.example/problems/{code}",
-        "title": code.replace("_", " "),
-        "status": status,
-        "code": code,
-        "detail": detail,
-    }
-    return Response(pydantic_core.to_json(content), status_code=status, media_type="application/problem+json")
 
 
 def _write_cursor(task_id: str) -> str:

@@ -11,12 +11,14 @@ import structlog
 import uvicorn
 from faststream import FastStream
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
 from shared.runtime.consuming import Consumption
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.errors import is_transient
 from shared.runtime.ops import Check, ops_routes
+from shared.runtime.problems import answer_http_error
 from shared.runtime.publishing import Publisher
 from shared.runtime.settings import ProcessSettings
 from shared.runtime.watchdog import Watchdog
@@ -117,7 +119,7 @@ def make_app(
     if consumption is not None:
         checks["consumer"] = consumption.ready
     ops: list[Route] = ops_routes(watchdog, checks)
-    return Starlette(routes=[*ops, *routes], lifespan=lifespan)
+    return Starlette(routes=[*ops, *routes], lifespan=lifespan, exception_handlers={HTTPException: answer_http_error})
 
 
 def _as_check(state: Callable[[], bool]) -> Check:

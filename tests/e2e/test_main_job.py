@@ -242,6 +242,14 @@ async def test_poison_in_a_topic_is_a_dead_letter_and_stops_nothing(stack: Stack
     assert {dict(one.headers)["dondoc-reason"] for one in letters} == {b"malformed", b"empty"}
 
 
+@pytest.mark.parametrize("service", ["ingest", "tasks", "notify", "reporting"])
+async def test_an_address_that_is_not_there_is_a_problem_too(caller: Caller, service: str) -> None:
+    answer = await caller.get(service, "/v2/nothing")
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert answer.headers["content-type"].startswith("application/problem+json")
+
+
 async def test_the_accounts_hold(stack: Stack) -> None:
     async def settled() -> bool:
         accounts = await audit(stack.kafka.bootstrap, stack.mongod.uri, "e2e")
