@@ -1,31 +1,37 @@
-"""Baseline of `tasks_apply_ratio`: getmany + one bulk_write a batch, nothing else. Prints the seconds it took.
+"""Baseline of `tasks_apply_ratio`: getmany + one bulk_write a batch, nothing else. Prints seconds and events.
 
-One update per event, majority and journaled like ours, of a document as large as ours; no ledger, no fence, no rules,
-no facts. `python -m tests.bench.bare_apply BOOTSTRAP MONGODB_URI GROUP OFFSETS`: where to begin, `partition:offset,…`.
+One update per event, majority and journaled like ours, of a document that is there and as large as ours; then the
+commit. No ledger, no fence, no rules, no facts. `python -m tests.bench.bare_apply BOOTSTRAP MONGODB_URI ROUND OFFSETS`:
+where to begin, `partition:offset,…`.
 """
 
-import asyncio
 import sys
 import time
+from typing import Final
 
 import pydantic_core
+import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pymongo import UpdateOne
 
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.mongodb import connect
+from tests.bench import lives
 
-STATE = "x" * 1_800
+STATE: Final = "x" * 1_800
 """As much text as a task's state takes in the middle of its life."""
+BATCH_RECORDS_MAX: Final = 1_000
+"""As many as ours takes at once."""
 
 
-async def run(bootstrap: str, mongo_uri: str, group: str, offsets: dict[int, int]) -> tuple[float, int]:
+async def run(bootstrap: str, mongo_uri: str, number: int, offsets: dict[int, int]) -> tuple[float, int]:
     """Apply what is in the topic from these offsets on. Returns seconds and events."""
     client = connect(mongo_uri, app_name="bench-bare")
     tasks = client["bench_bare"]["tasks"]
+    await tasks.insert_many([{"_id": one, "state": STATE, "history": []} for one in lives.task_ids(number)])
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
-        group_id=group,
+        group_id=f"bare-{number}",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_bytes=16 * 1024 * 1024,
@@ -37,10 +43,10 @@ async def run(bootstrap: str, mongo_uri: str, group: str, offsets: dict[int, int
     for one in partitions:
         consumer.seek(one, offsets[one.partition])
     expected = sum(ends[one] - offsets[one.partition] for one in partitions)
-    applied = 0
+    applied = matched = 0
     began = time.perf_counter()
     while applied < expected:
-        batch = await consumer.getmany(timeout_ms=200, max_records=1_000)
+        batch = await consumer.getmany(timeout_ms=200, max_records=BATCH_RECORDS_MAX)
         writes = []
         for records in batch.values():
             for record in records:
@@ -50,24 +56,24 @@ async def run(bootstrap: str, mongo_uri: str, group: str, offsets: dict[int, int
                     UpdateOne(
                         {"_id": event["data"]["task_id"]},
                         {
-                            "$set": {"state": event["id"] + STATE, "last": event["data"], "off": record.offset},
+                            "$set": {"state": STATE, "last": event["data"], "off": record.offset},
                             "$push": {"history": change},
                         },
-                        upsert=True,
                     )
                 )
         if writes:
-            await tasks.bulk_write(writes, ordered=False)
+            result = await tasks.bulk_write(writes, ordered=False)
             await consumer.commit()
             applied += len(writes)
+            matched += result.matched_count
     seconds = time.perf_counter() - began
     await consumer.stop()
     client.close()
-    return seconds, applied
+    return seconds, matched
 
 
 if __name__ == "__main__":
-    bootstrap, uri, group, text = sys.argv[1:5]
+    bootstrap, uri, number, text = sys.argv[1:5]
     start = {int(partition): int(offset) for partition, offset in (pair.split(":") for pair in text.split(","))}
-    seconds, applied = asyncio.run(run(bootstrap, uri, group, start))
+    seconds, applied = uvloop.run(run(bootstrap, uri, int(number), start))
     sys.stdout.write(f"{seconds:.4f} {applied}\n")

@@ -1,16 +1,14 @@
-"""Baseline of the ingest ratios: Starlette and aiokafka with the same acknowledgements, and nothing else.
+"""Baseline of the ingest ratios: Starlette and aiokafka with the same acknowledgements and the same server settings.
 
-No credential, no validation, no stamps: reads the body, decodes the JSON, sends each event under its key, waits for all
-acknowledgements, answers 202. `python -m tests.bench.bare_ingest BOOTSTRAP PORT`.
+No credential, no validation, no stamps, no log: reads the body, decodes the JSON, sends each event under its key, waits
+for all acknowledgements, answers 202. `KAFKA_BOOTSTRAP_SERVERS=… python -m tests.bench.bare_ingest`.
 """
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator
 
 import pydantic_core
-import uvicorn
 from aiokafka import AIOKafkaProducer
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,22 +16,26 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from shared.contracts.topics import SUBMISSIONS
+from shared.runtime.process import serve
+from shared.runtime.settings import ProcessSettings
 
 
 def build(bootstrap: str) -> Starlette:
     """The endpoint."""
     producers: list[AIOKafkaProducer] = []
 
+    async def send(event: dict[str, dict[str, str]], value: bytes) -> "asyncio.Future[object]":
+        key = event["data"]["task_id"].encode()
+        sent: asyncio.Future[object] = await producers[0].send(SUBMISSIONS.name, key=key, value=value)
+        return sent
+
     async def events(request: Request) -> Response:
-        content = pydantic_core.from_json(await request.body())
-        some = content if isinstance(content, list) else [content]
-        acks = [
-            await producers[0].send(
-                SUBMISSIONS.name, key=one["data"]["task_id"].encode(), value=pydantic_core.to_json(one)
-            )
-            for one in some
-        ]
-        await asyncio.gather(*acks)
+        body = await request.body()
+        content = pydantic_core.from_json(body)
+        if isinstance(content, list):
+            await asyncio.gather(*[await send(one, pydantic_core.to_json(one)) for one in content])
+        else:
+            await (await send(content, body))
         return Response(b"{}", status_code=202, media_type="application/json")
 
     async def ready(_: Request) -> Response:
@@ -53,13 +55,5 @@ def build(bootstrap: str) -> Starlette:
 
 
 if __name__ == "__main__":
-    uvicorn.run(
-        build(sys.argv[1]),
-        host="127.0.0.1",
-        port=int(sys.argv[2]),
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-    )
+    settings = ProcessSettings()
+    serve(build(settings.kafka_bootstrap_servers), settings)

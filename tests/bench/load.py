@@ -1,39 +1,53 @@
-"""A lean HTTP/1.1 client for loads: keep-alive connections, one request each at a time. Counts what is not 202.
+"""A lean HTTP/1.1 client for loads: keep-alive connections, each with one request under way at a time.
 
-`python -m tests.bench.load PORT CONNECTIONS REQUESTS BODIES TOKEN CONTENT_TYPE`: BODIES is a file with one JSON body a
-line, used in turn. Prints the seconds and the number of answers other than 202.
+`python -m tests.bench.load PORT CONNECTIONS WARM_UP CONTENT_TYPE REQUESTS`: REQUESTS is a file with a token, a space
+and a JSON body on each line; the first WARM_UP of them are not timed. Prints the seconds of the others and the number
+of answers other than 202.
 """
 
 import asyncio
-import itertools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
+
+HOST: Final = "127.0.0.1"
+ACCEPTED: Final = 202
+
+
+def request(token: bytes, content_type: str, body: bytes) -> bytes:
+    """`POST /v1/events` as it goes over the wire."""
+    head = b"POST /v1/events HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer %s\r\ncontent-type: %s\r\n" % (
+        token,
+        content_type.encode(),
+    )
+    return head + b"content-length: %d\r\n\r\n" % len(body) + body
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection that sends the next request when the answer has come."""
+    """One connection. `answered` hears the status of each answer, `lost` that it was closed from the other side."""
 
-    def __init__(self, requests: Iterator[bytes], done: "asyncio.Future[int]") -> None:
-        self._requests = requests
-        self._done = done
+    def __init__(self, answered: "Callable[[Connection, int], None]", lost: Callable[[], None]) -> None:
+        self._answered = answered
+        self._lost = lost
         self._buffer = b""
-        self._bad = 0
+        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._next()
 
-    def _next(self) -> None:
-        request = next(self._requests, None)
-        if request is None:
-            self._transport.close()
-            if not self._done.done():
-                self._done.set_result(self._bad)
-            return
-        self._transport.write(request)
+    def send(self, content: bytes) -> None:
+        """Send a request; the one before must have been answered."""
+        assert self._transport is not None, "connected before it is used"
+        self._transport.write(content)
+
+    def close(self) -> None:
+        """End it."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -41,40 +55,90 @@ class Connection(asyncio.Protocol):
         if not found:
             return
         length = next(
-            int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
+            int(line.partition(b":")[2]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
         )
         if len(rest) < length:
             return
-        self._bad += b" 202 " not in head.split(b"\r\n")[0]
         self._buffer = rest[length:]
-        self._next()
+        self._answered(self, int(head[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._done.done():
-            self._done.set_exception(ConnectionError("the server closed the connection"))
+        if self._transport is not None:
+            self._transport = None
+            self._lost()
 
 
-async def run(port: int, connections: int, requests: list[bytes]) -> tuple[float, int]:
-    """Send all requests; returns seconds and bad answers."""
+async def connect(port: int, answered: Callable[[Connection, int], None], lost: Callable[[], None]) -> Connection:
+    """Open one."""
     loop = asyncio.get_running_loop()
-    queue = iter(requests)
-    done = [loop.create_future() for _ in range(connections)]
-    began = time.perf_counter()
-    for one in done:
-        await loop.create_connection(lambda one=one: Connection(queue, one), "127.0.0.1", port)  # type: ignore[misc]
-    bad = sum(await asyncio.gather(*done))
-    return time.perf_counter() - began, bad
+    _, connection = await loop.create_connection(lambda: Connection(answered, lost), HOST, port)
+    return connection
+
+
+class Load:
+    """Requests over a fixed number of connections, as fast as the answers come."""
+
+    def __init__(self) -> None:
+        self.bad = 0
+        self._connections: list[Connection] = []
+        self._requests: Iterator[bytes] = iter(())
+        self._busy = 0
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def open(self, port: int, connections: int) -> None:
+        """Connect."""
+        self._connections = [await connect(port, self._answered, self._lost) for _ in range(connections)]
+
+    async def run(self, requests: Sequence[bytes]) -> float:
+        """Send all; returns the seconds until the last answer."""
+        self._requests = iter(requests)
+        self._busy = len(self._connections)
+        self._done = asyncio.get_running_loop().create_future()
+        began = time.perf_counter()
+        for connection in self._connections:
+            self._next(connection)
+        await self._done
+        return time.perf_counter() - began
+
+    def close(self) -> None:
+        """Disconnect."""
+        for connection in self._connections:
+            connection.close()
+
+    def _answered(self, connection: Connection, status: int) -> None:
+        self.bad += status != ACCEPTED
+        self._next(connection)
+
+    def _next(self, connection: Connection) -> None:
+        content = next(self._requests, None)
+        if content is not None:
+            connection.send(content)
+            return
+        self._busy -= 1
+        if not self._busy and not self._done.done():
+            self._done.set_result(None)
+
+    def _lost(self) -> None:
+        if not self._done.done():
+            self._done.set_exception(ConnectionError("the server closed a connection"))
+
+
+async def run(port: int, connections: int, warm_up: int, requests: Sequence[bytes]) -> tuple[float, int]:
+    """Send all requests; returns the seconds after the warm-up, and the bad answers."""
+    load = Load()
+    await load.open(port, connections)
+    await load.run(requests[:warm_up])
+    seconds = await load.run(requests[warm_up:])
+    load.close()
+    return seconds, load.bad
 
 
 def main(arguments: list[str]) -> None:
-    """Read the bodies, send, print."""
-    port, connections, count, bodies, token, content_type = arguments
-    head = (
-        f"POST /v1/events HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\ncontent-type: {content_type}\r\n"
-    ).encode()
-    lines = itertools.islice(Path(bodies).read_bytes().splitlines(), int(count))
-    requests = [head + b"content-length: %d\r\n\r\n" % len(line) + line for line in lines]
-    seconds, bad = asyncio.run(run(int(port), int(connections), requests))
+    """Read the requests, send, print."""
+    port, connections, warm_up, content_type, path = arguments
+    pairs = (line.split(b" ", 1) for line in Path(path).read_bytes().splitlines())
+    requests = [request(token, content_type, body) for token, body in pairs]
+    seconds, bad = asyncio.run(run(int(port), int(connections), int(warm_up), requests))
     sys.stdout.write(f"{seconds:.4f} {bad}\n")
 
 

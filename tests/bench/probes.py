@@ -1,0 +1,108 @@
+"""Looking at what is measured without costing it much."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from deploy.local.processes import REPOSITORY_ROOT
+from deploy.local.stack import Service
+from shared.contracts.topics import Topic
+
+CONSUMED: Final = "dondoc_consumed_records_total"
+WAIT_SECONDS_MAX: Final = 300.0
+CHILD_SECONDS_MAX: Final = 300.0
+# A look costs the service about a millisecond.
+LOOK_SECONDS: Final = 0.05
+QUIET_LOOKS: Final = 30
+QUIET_LOOK_SECONDS: Final = 0.1
+
+
+class CouldNotMeasureError(Exception):
+    """The figure would not mean what it says."""
+
+
+class Counters:
+    """Reads services' /metrics over connections that stay open."""
+
+    def __init__(self) -> None:
+        # verify off: loading certificates takes longer than what is looked at.
+        self._client = httpx.AsyncClient(trust_env=False, timeout=30, verify=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def total(self, service: Service, *names: str) -> float:
+        """The sum of all series of these metrics."""
+        text = (await self._client.get(f"{service.url}/metrics")).text
+        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(names))
+
+    async def consumed(self, service: Service) -> int:
+        """Records that a service is done with."""
+        return int(await self.total(service, CONSUMED))
+
+    async def reaches(self, service: Service, expected: int) -> None:
+        """Wait until a service is done with so many records."""
+        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        while (consumed := await self.consumed(service)) < expected:
+            if time.monotonic() > deadline:
+                raise CouldNotMeasureError(f"{service.name} is done with {consumed} of {expected} records")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def quiet(self, services: list[Service], *names: str) -> None:
+        """Wait until these metrics have stood still for a while."""
+        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        before: list[float] = []
+        still = 0
+        while still < QUIET_LOOKS:
+            now = [await self.total(service, *names) for service in services]
+            still = still + 1 if now == before else 0
+            before = now
+            if time.monotonic() > deadline:
+                raise CouldNotMeasureError("the services do not come to rest")
+            await asyncio.sleep(QUIET_LOOK_SECONDS)
+
+
+async def end_offsets(bootstrap: str, topic: Topic) -> Mapping[int, int]:
+    """Partition → the offset of the next record."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
+        ends: dict[Any, int] = await consumer.end_offsets(partitions)
+        return {one.partition: ends[one] for one in partitions}
+    finally:
+        await consumer.stop()
+
+
+async def child(module: str, *arguments: str) -> tuple[float, int]:
+    """Run a module of this folder in a process of its own; it prints seconds and a count."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        f"tests.bench.{module}",
+        *arguments,
+        cwd=REPOSITORY_ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(CHILD_SECONDS_MAX):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        raise CouldNotMeasureError(f"{module} ended with {process.returncode}")
+    seconds, count = output.split()
+    return float(seconds), int(count)
