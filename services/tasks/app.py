@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 
 from services.tasks.api import TaskApi
-from services.tasks.handlers import TaskHandlers, Teller
+from services.tasks.handlers import TaskHandlers
 from services.tasks.mongo import MongoTaskStore
 from services.tasks.ports import Message, Position
 from services.tasks.rules import read_rules
 from services.tasks.settings import Settings
 from services.tasks.shaping import Shaping
 from services.tasks.sweep import Sweep
+from services.tasks.telling import Teller
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.clock import clock_from
 from shared.runtime.consuming import Consumption, Record

@@ -6,9 +6,7 @@ killed between two steps, a redelivery or the sweep finishes.
 
 import asyncio
 import random
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -16,9 +14,7 @@ import structlog
 from services.tasks import metrics, wire
 from services.tasks.domain.commands import Cancel, Command, Reassign
 from services.tasks.domain.decide import (
-    EXPLANATIONS,
     Decision,
-    Fact,
     Reason,
     Rules,
     advance,
@@ -30,9 +26,8 @@ from services.tasks.domain.decide import (
 )
 from services.tasks.domain.milestones import next_at
 from services.tasks.domain.task import Cause, Task
+from services.tasks.folding import Fold, Submission, is_foreign, new_token
 from services.tasks.ports import (
-    LedgerEntry,
-    Message,
     Outcome,
     Parked,
     Position,
@@ -43,8 +38,8 @@ from services.tasks.ports import (
     Verdict,
     Write,
 )
+from services.tasks.telling import PartitionOf, Teller
 from shared.contracts.codec import Event, decode
-from shared.contracts.events import KeyedBy
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.clock import Clock
 from shared.runtime.consuming import Received
@@ -54,81 +49,6 @@ log = structlog.get_logger()
 
 RACES_MAX = 30
 CHUNK = 500
-
-Publish = Callable[[Sequence[Message]], Awaitable[None]]
-PartitionOf = Callable[[str], Awaitable[int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A claimed submission on its way to a task."""
-
-    event: Event
-    entry: LedgerEntry
-    foreign: bool = False
-    """Its record's key is not the task's: the fence cannot see it, so its key is kept in the document."""
-    parked: bool = False
-
-    @property
-    def position(self) -> Position:
-        """Where its record stands."""
-        return self.entry.position
-
-
-def is_foreign(event: Event) -> bool:
-    """Whether an event's record lies under another key than the task it speaks of."""
-    return event.kind.keyed_by is not KeyedBy.TASK
-
-
-class Teller:
-    """Publishes what documents owe and closes the ledger, then forgets it. Order: tell, close, forget."""
-
-    def __init__(self, store: TaskStore, publish: Publish, clock: Clock) -> None:
-        self._store = store
-        self._publish = publish
-        self._clock = clock
-        self._without_parked: set[int] = set()
-
-    def partitions_changed(self) -> None:
-        """The partitions of this replica are others now, and may hold what another replica parked."""
-        self._without_parked.clear()
-
-    def note_parked(self, partitions: Iterable[int], *, any_parked: bool) -> None:
-        """Whether submissions of these partitions wait; said while none of their records is being applied."""
-        if any_parked:
-            self._without_parked.difference_update(partitions)
-        else:
-            self._without_parked.update(partitions)
-
-    def may_wait(self, partition: int) -> bool:
-        """Whether submissions of a partition may be waiting for their task."""
-        return partition not in self._without_parked
-
-    async def tell(self, owed: Mapping[str, Untold]) -> None:
-        """Tell what tasks owe, in order per task."""
-        if not owed:
-            return
-        verdicts = [verdict for untold in owed.values() for verdict in untold.verdicts]
-        await self._publish([message for untold in owed.values() for message in untold.messages])
-        await self.close(verdicts)
-        await self._store.told({task_id: untold.token for task_id, untold in owed.items()})
-
-    async def tell_entries(self, registry: Registry, owed: Mapping[str, Untold]) -> None:
-        """Tell what registry documents owe."""
-        for entry_id, untold in owed.items():
-            await self._publish(untold.messages)
-            await self.close(untold.verdicts)
-            await self._store.entry_told(registry, entry_id, untold.token)
-
-    async def close(self, verdicts: Sequence[Verdict]) -> None:
-        """Write outcomes into the ledger."""
-        await self._store.close(verdicts, recorded_at=self._clock.now())
-        for verdict in verdicts:
-            metrics.SUBMISSIONS.labels(verdict.outcome.value, verdict.reason).inc()
-
-    async def publish(self, messages: Sequence[Message]) -> None:
-        """Publish what no document owes; the caller must be able to do it again."""
-        await self._publish(messages)
 
 
 class TaskHandlers:
@@ -415,78 +335,3 @@ class TaskHandlers:
         if buried is not None:
             await self._store.bury(buried, recorded_at=self._clock.now())
         metrics.SUBMISSIONS.labels(Outcome.DEAD.value, reason).inc()
-
-
-class Fold:
-    """One document's next state, growing submission by submission in memory."""
-
-    def __init__(self, stored: Stored, rules: Rules) -> None:
-        self._stored = stored
-        self._rules = rules
-        self.task = stored.task
-        self.touched = False
-        self._offset = stored.offset
-        self._steps = stored.steps
-        self._messages: list[Message] = list(stored.untold.messages) if stored.untold else []
-        self._verdicts: list[Verdict] = list(stored.untold.verdicts) if stored.untold else []
-        self._facts: list[Fact] = []
-
-    def has(self, submission: Submission) -> bool:
-        """Whether the document holds this submission already."""
-        if submission.foreign:
-            return submission.entry.key in self._steps
-        if submission.parked:
-            return any(verdict.key == submission.entry.key for verdict in self._verdicts)
-        return submission.position.partition == self._stored.partition and submission.position.offset <= self._offset
-
-    def take(self, submission: Submission, decision: Decision, *, closes: bool = True) -> None:
-        """Add a decided submission. `closes`: the ledger entry closes with this document."""
-        self._add(decision, submission.event)
-        if submission.foreign:
-            self._steps = (*self._steps, submission.entry.key)
-        elif not submission.parked and submission.position.partition == self._stored.partition:
-            self._offset = submission.position.offset
-        if closes:
-            self._verdicts.append(
-                Verdict(
-                    submission.entry.key,
-                    Outcome.REJECTED if decision.rejected else Outcome.APPLIED,
-                    decision.reason.value,
-                    EXPLANATIONS.get(decision.reason, ""),
-                )
-            )
-
-    def pass_to(self, decision: Decision) -> None:
-        """Add what time did."""
-        self._add(decision, None)
-
-    def _add(self, decision: Decision, event: Event | None) -> None:
-        self.touched = True
-        self.task = decision.task
-        self._facts.extend(decision.facts)
-        for fact in decision.facts:
-            self._messages.append(wire.message(fact, event))
-            metrics.FACTS.labels(fact.kind.value).inc()
-
-    def write(self, token: str) -> Write:
-        """The write that makes it so."""
-        return Write(
-            task=self.task,
-            partition=self._stored.partition,
-            offset=self._offset,
-            steps=self._steps,
-            untold=Untold(token, tuple(self._messages), tuple(self._verdicts)),
-            replaces=self._stored.version,
-            next_at=next_at(self.task, self._rules.milestones, self._rules.calendar),
-            history=tuple(wire.change(fact) for fact in self._facts),
-        )
-
-
-def new_token() -> str:
-    """Marks what one group of writes owes, so that it is forgotten in one step and nothing newer with it."""
-    return uuid.uuid4().hex
-
-
-def as_step(submission: Submission) -> Submission:
-    """The same submission as a step on documents of other keys."""
-    return replace(submission, foreign=True)

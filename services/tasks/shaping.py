@@ -24,7 +24,8 @@ from services.tasks.domain.directive import (
 )
 from services.tasks.domain.recurrence import next_opening
 from services.tasks.domain.task import Cause, Task
-from services.tasks.handlers import Submission, TaskHandlers, Teller, as_step
+from services.tasks.folding import Submission, as_step
+from services.tasks.handlers import TaskHandlers
 from services.tasks.ports import (
     Entry,
     EntryWrite,
@@ -35,6 +36,7 @@ from services.tasks.ports import (
     Untold,
     Verdict,
 )
+from services.tasks.telling import Teller
 from shared.contracts import agency_events as said
 from shared.contracts import authority_events as ordered
 from shared.runtime.clock import Clock

@@ -11,8 +11,10 @@ from services.tasks.domain.deadlines import RecurringRule
 from services.tasks.domain.decide import Rules
 from services.tasks.domain.directive import period_tasks
 from services.tasks.domain.recurrence import next_opening, opened_by
-from services.tasks.handlers import PartitionOf, Submission, TaskHandlers, Teller, is_foreign
+from services.tasks.folding import Submission, is_foreign
+from services.tasks.handlers import TaskHandlers
 from services.tasks.ports import LedgerEntry, ObligationState, Outcome, Parked, Registry, Stored, TaskStore, Verdict
+from services.tasks.telling import PartitionOf, Teller
 from shared.contracts.codec import decode
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.clock import Clock

@@ -9,11 +9,12 @@ from typing import Any
 import pydantic_core
 import pytest
 
-from services.tasks.handlers import TaskHandlers, Teller
+from services.tasks.handlers import TaskHandlers
 from services.tasks.mongo import MongoTaskStore
 from services.tasks.ports import Message, Outcome, Registry
 from services.tasks.shaping import Shaping
 from services.tasks.sweep import Sweep
+from services.tasks.telling import Teller
 from shared.contracts.codec import decode
 from shared.contracts.topics import AGENCIES as AGENCIES_TOPIC
 from shared.contracts.topics import INDICATORS, SUBMISSIONS, TASKS

@@ -1,0 +1,121 @@
+"""One document's next state, growing submission by submission in memory; and what a submission is on its way there."""
+
+import uuid
+from dataclasses import dataclass, replace
+
+from services.tasks import metrics, wire
+from services.tasks.domain.decide import (
+    EXPLANATIONS,
+    Decision,
+    Fact,
+    Rules,
+)
+from services.tasks.domain.milestones import next_at
+from services.tasks.ports import (
+    LedgerEntry,
+    Message,
+    Outcome,
+    Position,
+    Stored,
+    Untold,
+    Verdict,
+    Write,
+)
+from shared.contracts.codec import Event
+from shared.contracts.events import KeyedBy
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A claimed submission on its way to a task."""
+
+    event: Event
+    entry: LedgerEntry
+    foreign: bool = False
+    """Its record's key is not the task's: the fence cannot see it, so its key is kept in the document."""
+    parked: bool = False
+
+    @property
+    def position(self) -> Position:
+        """Where its record stands."""
+        return self.entry.position
+
+
+def is_foreign(event: Event) -> bool:
+    """Whether an event's record lies under another key than the task it speaks of."""
+    return event.kind.keyed_by is not KeyedBy.TASK
+
+
+class Fold:
+    """One document's next state, growing submission by submission in memory."""
+
+    def __init__(self, stored: Stored, rules: Rules) -> None:
+        self._stored = stored
+        self._rules = rules
+        self.task = stored.task
+        self.touched = False
+        self._offset = stored.offset
+        self._steps = stored.steps
+        self._messages: list[Message] = list(stored.untold.messages) if stored.untold else []
+        self._verdicts: list[Verdict] = list(stored.untold.verdicts) if stored.untold else []
+        self._facts: list[Fact] = []
+
+    def has(self, submission: Submission) -> bool:
+        """Whether the document holds this submission already."""
+        if submission.foreign:
+            return submission.entry.key in self._steps
+        if submission.parked:
+            return any(verdict.key == submission.entry.key for verdict in self._verdicts)
+        return submission.position.partition == self._stored.partition and submission.position.offset <= self._offset
+
+    def take(self, submission: Submission, decision: Decision, *, closes: bool = True) -> None:
+        """Add a decided submission. `closes`: the ledger entry closes with this document."""
+        self._add(decision, submission.event)
+        if submission.foreign:
+            self._steps = (*self._steps, submission.entry.key)
+        elif not submission.parked and submission.position.partition == self._stored.partition:
+            self._offset = submission.position.offset
+        if closes:
+            self._verdicts.append(
+                Verdict(
+                    submission.entry.key,
+                    Outcome.REJECTED if decision.rejected else Outcome.APPLIED,
+                    decision.reason.value,
+                    EXPLANATIONS.get(decision.reason, ""),
+                )
+            )
+
+    def pass_to(self, decision: Decision) -> None:
+        """Add what time did."""
+        self._add(decision, None)
+
+    def _add(self, decision: Decision, event: Event | None) -> None:
+        self.touched = True
+        self.task = decision.task
+        self._facts.extend(decision.facts)
+        for fact in decision.facts:
+            self._messages.append(wire.message(fact, event))
+            metrics.FACTS.labels(fact.kind.value).inc()
+
+    def write(self, token: str) -> Write:
+        """The write that makes it so."""
+        return Write(
+            task=self.task,
+            partition=self._stored.partition,
+            offset=self._offset,
+            steps=self._steps,
+            untold=Untold(token, tuple(self._messages), tuple(self._verdicts)),
+            replaces=self._stored.version,
+            next_at=next_at(self.task, self._rules.milestones, self._rules.calendar),
+            history=tuple(wire.change(fact) for fact in self._facts),
+        )
+
+
+def new_token() -> str:
+    """Marks what one group of writes owes, so that it is forgotten in one step and nothing newer with it."""
+    return uuid.uuid4().hex
+
+
+def as_step(submission: Submission) -> Submission:
+    """The same submission as a step on documents of other keys."""
+    return replace(submission, foreign=True)

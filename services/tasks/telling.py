@@ -1,0 +1,67 @@
+"""Tells what documents owe: publish, close the ledger, forget. And knows where submissions may be waiting."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+from services.tasks import metrics
+from services.tasks.ports import (
+    Message,
+    Registry,
+    TaskStore,
+    Untold,
+    Verdict,
+)
+from shared.runtime.clock import Clock
+
+Publish = Callable[[Sequence[Message]], Awaitable[None]]
+PartitionOf = Callable[[str], Awaitable[int]]
+
+
+class Teller:
+    """Publishes what documents owe and closes the ledger, then forgets it. Order: tell, close, forget."""
+
+    def __init__(self, store: TaskStore, publish: Publish, clock: Clock) -> None:
+        self._store = store
+        self._publish = publish
+        self._clock = clock
+        self._without_parked: set[int] = set()
+
+    def partitions_changed(self) -> None:
+        """The partitions of this replica are others now, and may hold what another replica parked."""
+        self._without_parked.clear()
+
+    def note_parked(self, partitions: Iterable[int], *, any_parked: bool) -> None:
+        """Whether submissions of these partitions wait; said while none of their records is being applied."""
+        if any_parked:
+            self._without_parked.difference_update(partitions)
+        else:
+            self._without_parked.update(partitions)
+
+    def may_wait(self, partition: int) -> bool:
+        """Whether submissions of a partition may be waiting for their task."""
+        return partition not in self._without_parked
+
+    async def tell(self, owed: Mapping[str, Untold]) -> None:
+        """Tell what tasks owe, in order per task."""
+        if not owed:
+            return
+        verdicts = [verdict for untold in owed.values() for verdict in untold.verdicts]
+        await self._publish([message for untold in owed.values() for message in untold.messages])
+        await self.close(verdicts)
+        await self._store.told({task_id: untold.token for task_id, untold in owed.items()})
+
+    async def tell_entries(self, registry: Registry, owed: Mapping[str, Untold]) -> None:
+        """Tell what registry documents owe."""
+        for entry_id, untold in owed.items():
+            await self._publish(untold.messages)
+            await self.close(untold.verdicts)
+            await self._store.entry_told(registry, entry_id, untold.token)
+
+    async def close(self, verdicts: Sequence[Verdict]) -> None:
+        """Write outcomes into the ledger."""
+        await self._store.close(verdicts, recorded_at=self._clock.now())
+        for verdict in verdicts:
+            metrics.SUBMISSIONS.labels(verdict.outcome.value, verdict.reason).inc()
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Publish what no document owes; the caller must be able to do it again."""
+        await self._publish(messages)
