@@ -14,7 +14,7 @@ from shared.runtime.metrics import PUBLISH_SECONDS, PUBLISHED
 
 log = structlog.get_logger()
 
-Header = tuple[str, bytes]
+Header = tuple[str, bytes | None]
 CLOUDEVENT: tuple[Header, ...] = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 
 

@@ -66,6 +66,36 @@ class Sender:
                 one.set_exception(ConnectionError("ingest closed a connection"))
 
 
+class Arrivals:
+    """When the alerts about obstacles came, each for the first time."""
+
+    def __init__(self) -> None:
+        self.by_task: dict[str, list[float]] = {}
+        self.repeats = 0
+        self._seen: set[str] = set()
+
+    async def watch(self, consumer: AIOKafkaConsumer) -> None:
+        """Note every arrival until cancelled."""
+        async for record in consumer:
+            at = time.perf_counter()
+            data = pydantic_core.from_json(record.value)["data"]
+            if data["kind"] != "obstacle":
+                continue
+            if data["alert_id"] in self._seen:
+                self.repeats += 1
+                continue
+            self._seen.add(data["alert_id"])
+            self.by_task.setdefault(data["task_id"], []).append(at)
+
+    async def match(self, answers: Mapping[str, list[tuple[int, float]]]) -> None:
+        """Wait until every event that was answered has its alert."""
+        deadline = time.monotonic() + ARRIVAL_SECONDS_MAX
+        while missing := sum(len(some) - len(self.by_task.get(about, ())) for about, some in answers.items()):
+            if time.monotonic() > deadline:
+                raise CouldNotMeasureError(f"{missing} alerts did not come")
+            await asyncio.sleep(0.1)
+
+
 async def measure(stack: Stack, rounds: int, work_dir: Path) -> dict[str, Figure]:
     """One steady run; `rounds` does not matter, there is no baseline to alternate with."""
     await produce(stack.kafka.bootstrap, [*lives.agencies(), lives.issued(0)])
@@ -76,38 +106,30 @@ async def measure(stack: Stack, rounds: int, work_dir: Path) -> dict[str, Figure
         await counters.quiet(services, CONSUMED, "dondoc_notify_deliveries_total")
     consumer = AIOKafkaConsumer(ALERTS.name, bootstrap_servers=stack.kafka.bootstrap)
     await consumer.start()
-    arrivals: dict[str, list[float]] = {}
+    arrivals = Arrivals()
     try:
         await consumer.seek_to_end()
         for partition in consumer.assignment():
             await consumer.position(partition)
-        watching = asyncio.create_task(_watch(consumer, arrivals))
+        watching = asyncio.create_task(arrivals.watch(consumer))
         try:
             answers = await _send(stack)
-            await _all_there(answers, arrivals)
+            await arrivals.match(answers)
         finally:
             watching.cancel()
     finally:
         await consumer.stop()
-    waits = _waits(answers, arrivals)
+    waits = _waits(answers, arrivals.by_task)
     cuts = quantiles(waits, n=100)
     said = (
         f"no baseline: {len(waits)} events at {PER_SECOND}/s, all four services on one machine, "
-        f"from the 202 to the record on {ALERTS.name}"
+        f"from the 202 to the record on {ALERTS.name}; {arrivals.repeats} records came twice"
     )
     return {
         "end_to_end_p50_ms": Figure(round(median(waits), 1), "ms", said, NO_TARGET),
         "end_to_end_p99_ms": Figure(round(cuts[98], 1), "ms", said, NO_TARGET),
         **memory(services, LOAD),
     }
-
-
-async def _watch(consumer: AIOKafkaConsumer, arrivals: dict[str, list[float]]) -> None:
-    async for record in consumer:
-        at = time.perf_counter()
-        data = pydantic_core.from_json(record.value)["data"]
-        if data["kind"] == "obstacle":
-            arrivals.setdefault(data["task_id"], []).append(at)
 
 
 async def _send(stack: Stack) -> dict[str, list[tuple[int, float]]]:
@@ -143,14 +165,6 @@ async def _send(stack: Stack) -> dict[str, list[tuple[int, float]]]:
     finally:
         sender.close()
     return answers
-
-
-async def _all_there(answers: Mapping[str, list[tuple[int, float]]], arrivals: Mapping[str, list[float]]) -> None:
-    deadline = time.monotonic() + ARRIVAL_SECONDS_MAX
-    while missing := sum(len(some) - len(arrivals.get(about, ())) for about, some in answers.items()):
-        if time.monotonic() > deadline:
-            raise CouldNotMeasureError(f"{missing} alerts did not come")
-        await asyncio.sleep(0.1)
 
 
 def _waits(answers: Mapping[str, list[tuple[int, float]]], arrivals: Mapping[str, list[float]]) -> list[float]:

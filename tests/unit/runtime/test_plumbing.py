@@ -1,0 +1,123 @@
+"""The plumbing's own promises: who is stuck ends, what passes is retried, a dead letter says why, whence and when."""
+
+import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError, NotLeaderForPartitionError
+from pymongo.errors import AutoReconnect, DuplicateKeyError, OperationFailure, ServerSelectionTimeoutError
+
+from shared.runtime.consuming import BACKOFF_SECONDS_MAX, backoff, dead_letter
+from shared.runtime.errors import PermanentError, TransientError, is_transient
+from shared.runtime.process import Loop
+from shared.runtime.watchdog import Watchdog
+
+
+class Crashes(list[str]):
+    """Remembers instead of ending the process."""
+
+    def __call__(self, reason: str, error: BaseException | None = None) -> None:
+        self.append(reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (TransientError("x"), True),
+        (AutoReconnect("gone"), True),
+        (ServerSelectionTimeoutError("none"), True),
+        (OperationFailure("stepping down", 189), True),
+        (OperationFailure("no such command", 59), False),
+        (DuplicateKeyError("twice"), False),
+        (KafkaConnectionError("refused"), True),
+        (NotLeaderForPartitionError("moved"), True),
+        (MessageSizeTooLargeError("large"), False),
+        (TimeoutError(), True),
+        (ConnectionResetError(), True),
+        (PermanentError("poison", "x"), False),
+        (KeyError("our bug"), False),
+    ],
+)
+def test_an_error_is_retried_only_if_it_can_pass(error: Exception, passes: bool) -> None:
+    assert is_transient(error) is passes
+
+
+def test_backoff_grows_and_is_bounded() -> None:
+    waits = [backoff(attempt) for attempt in range(200)]
+
+    assert max(waits) <= BACKOFF_SECONDS_MAX
+    assert waits[0] <= 0.1
+    assert min(waits[10:]) >= BACKOFF_SECONDS_MAX / 2
+
+
+async def test_a_loop_that_makes_no_progress_ends_the_process() -> None:
+    crashes = Crashes()
+    watchdog = Watchdog(0.05, crashes)
+    watchdog.beat("poll")
+    watchdog.start()
+
+    await asyncio.sleep(0.3)
+    await watchdog.stop()
+
+    assert crashes
+    assert "'poll'" in crashes[0]
+    assert watchdog.stuck() == "poll"
+
+
+async def test_a_loop_that_beats_is_left_alone() -> None:
+    crashes = Crashes()
+    watchdog = Watchdog(0.3, crashes)
+    watchdog.start()
+
+    for _ in range(20):
+        watchdog.beat("poll")
+        await asyncio.sleep(0.03)
+    await watchdog.stop()
+
+    assert not crashes
+
+
+async def test_a_loop_waits_out_what_passes_and_ends_the_process_on_anything_else() -> None:
+    crashes = Crashes()
+    errors: list[Exception] = [TransientError("away"), KeyError("bug")]
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        turns += 1
+        raise errors[turns - 1]
+
+    with pytest.raises(KeyError):
+        await Loop("work", turn, every_seconds=0).run(Watchdog(60, crashes), crashes)
+
+    assert turns == 2
+    assert crashes == ["loop 'work' failed"]
+
+
+def test_a_dead_letter_is_the_record_as_it_came_and_says_why_whence_and_when() -> None:
+    record: Any = SimpleNamespace(
+        topic="dondoc.submissions.v1",
+        partition=3,
+        offset=41,
+        timestamp=1_795_500_000_000,
+        key=b"k",
+        value=b"\xff",
+        headers=(("null", None), ("raw", b"\xff")),
+    )
+
+    letter = dead_letter(record, "malformed", "ở đâu đó", service="tasks", failed_at=datetime(2024, 10, 14, tzinfo=UTC))
+
+    assert (letter.topic, letter.key, letter.value) == ("dondoc.deadletters.v1", b"k", b"\xff")
+    assert letter.headers[:2] == (("null", None), ("raw", b"\xff"))
+    assert {name: raw.decode() for name, raw in letter.headers[2:]} == {
+        "dondoc-reason": "malformed",
+        "dondoc-detail": "ở đâu đó",
+        "dondoc-topic": "dondoc.submissions.v1",
+        "dondoc-partition": "3",
+        "dondoc-offset": "41",
+        "dondoc-record-timestamp-ms": "1795500000000",
+        "dondoc-service": "tasks",
+        "dondoc-failed-at": "2024-10-14T00:00:00+00:00",
+    }

@@ -1,0 +1,53 @@
+"""The calendar and the milestone policy are data, and broken data is refused at start."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from services.tasks.rules import read_calendar, read_policy
+from services.tasks.settings import Settings
+
+CALENDAR: Path = Settings.model_fields["calendar_file"].default
+POLICY: Path = Settings.model_fields["policy_file"].default
+
+
+@pytest.mark.parametrize(
+    ("day", "worked"),
+    [
+        ("2024-04-29", False),  # swapped off
+        ("2024-05-04", True),  # a Saturday, worked for it
+        ("2024-09-02", False),  # National Day
+        ("2025-01-29", False),  # Tết
+        ("2025-04-26", True),  # a Saturday, worked for 2/5
+        ("2025-05-02", False),
+        ("2024-10-19", False),  # an ordinary Saturday
+        ("2024-10-18", True),
+    ],
+)
+def test_decided_days_win_over_the_week(day: str, worked: bool) -> None:
+    assert read_calendar(CALENDAR).is_working(date.fromisoformat(day)) is worked
+
+
+def test_every_decided_day_names_its_source(tmp_path: Path) -> None:
+    broken = tmp_path / "calendar.yaml"
+    broken.write_text('version: "1"\ndays_off: [{day: 2025-05-02}]\ndays_worked: []\n')
+
+    with pytest.raises(ValidationError, match="source"):
+        read_calendar(broken)
+
+
+def test_a_misspelt_policy_is_refused(tmp_path: Path) -> None:
+    broken = tmp_path / "policy.yaml"
+    broken.write_text(POLICY.read_text().replace("review_days_after", "review_days"))
+
+    with pytest.raises(ValidationError, match="review_days"):
+        read_policy(broken)
+
+
+def test_the_policy_is_what_the_province_decided() -> None:
+    policy = read_policy(POLICY)
+
+    assert policy.reminder_days_before == (7, 3, 1, 0)
+    assert policy.escalation_days_after == (1, 5, 10)
