@@ -213,6 +213,8 @@ class Stack:
             "DONDOC_SMTP_HOST": self.mailbox.host,
             "DONDOC_SMTP_PORT": str(self.mailbox.port),
             "DONDOC_LOG_FORMAT": "json",
+            # As in the image: the database driver's threads would otherwise each keep an arena of their own.
+            "MALLOC_ARENA_MAX": "2",
         }
         if self._clock is not None:
             ours["DONDOC_CLOCK"] = self._clock

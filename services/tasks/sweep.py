@@ -27,6 +27,8 @@ PAGES_PER_TURN = 4
 """Then records get their turn: a wave of timers must not hold submissions up."""
 UNTOLD_AFTER_SECONDS = 5.0
 """Real time after which what is untold is taken for a crash's leftover, not for another replica's work in hand."""
+LOOK_EVERY_SECONDS = 2.0
+"""Real time between looks for leftovers: they are rare, and each look takes a turn from the records."""
 PARKED_HOURS_MAX = 24
 NOTE_EVERY_SECONDS = 0.5
 """Real time between notes of how far this replica's partitions have come."""
@@ -46,6 +48,8 @@ class Sweep:
     ) -> None:
         self._partition_of = partition_of
         self._noted_at = -NOTE_EVERY_SECONDS
+        self._looked_at = -LOOK_EVERY_SECONDS
+        self._looks_for_leftovers = True
         self._store = store
         self._teller = teller
         self._tasks = tasks
@@ -56,6 +60,9 @@ class Sweep:
         """Sweep the partitions this replica owns, lane by lane, each partition up to its own time."""
         reached: list[datetime] = []
         finished = True
+        self._looks_for_leftovers = time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS
+        if self._looks_for_leftovers:
+            self._looked_at = time.monotonic()
         for lane in range(LANES):
             async with consumption.holding(lane):
                 owned = consumption.owned(SUBMISSIONS, lane)
@@ -73,7 +80,8 @@ class Sweep:
 
     async def _sweep(self, owned: list[int], times: Mapping[int, datetime]) -> bool:
         """One lane's partitions, while none of their records is being applied. Returns whether nothing is left due."""
-        await self.tell_leftovers(owned)
+        if self._looks_for_leftovers:
+            await self.tell_leftovers(owned)
         await self.settle_parked(owned, times)
         await self.open_periods(times)
         return await self.fire_due(times)
