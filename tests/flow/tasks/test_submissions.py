@@ -270,6 +270,20 @@ async def test_a_submission_whose_task_never_comes_is_rejected_after_a_day_with_
     assert service.facts() == ["rejected"]
 
 
+async def test_nothing_is_given_up_while_its_directive_may_stand_in_another_partitions_backlog(
+    service: Service,
+) -> None:
+    """INVARIANT: a day is counted by the time of the partition that directives come through."""
+    await service.on(say("task.result_submitted", RESULT, event_id="early", received="2024-10-14 08:31"))
+    directives_come_through = await service.partition_of("H48")
+    times = dict.fromkeys(range(PARTITIONS), at("2024-12-01 00:00"))
+    await service.store.note_times({**times, directives_come_through: at("2024-10-14 08:00")})
+
+    await service.sweep.settle_parked(list(times), times)
+
+    assert await service.outcome("early") == ("parked", "task_not_known_yet")
+
+
 async def test_each_missed_period_opens_once_after_an_outage(service: Service) -> None:
     monthly = {"kind": "recurring", "every": "monthly", "boundary": "before", "day": 20, "starts_on": "2024-10-14"}
     await service.on(*REGISTRY, directive(obligation("II.2.a", [STANDING], due=monthly)))
