@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -94,8 +95,8 @@ class Publisher:
             sending.cancel()
             raise PublishTimeoutError(f"no acknowledgement within {timeout_seconds} s") from error
         PUBLISH_SECONDS.observe(time.perf_counter() - began)
-        for record in records:
-            PUBLISHED.labels(record.topic).inc()
+        for topic, count in Counter(record.topic for record in records).items():
+            PUBLISHED.labels(topic).inc(count)
 
     @staticmethod
     async def _send(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None:
