@@ -1,7 +1,6 @@
 """One document's next state, growing submission by submission in memory; and what a submission is on its way there."""
 
 import uuid
-from collections import Counter
 from dataclasses import dataclass, replace
 
 from services.tasks import metrics, wire
@@ -60,7 +59,6 @@ class Fold:
         self._messages: list[Message] = list(stored.untold.messages) if stored.untold else []
         self._verdicts: list[Verdict] = list(stored.untold.verdicts) if stored.untold else []
         self._facts: list[Fact] = []
-        self._text: bytes | None = None
 
     def has(self, submission: Submission) -> bool:
         """Whether the document holds this submission already."""
@@ -96,14 +94,11 @@ class Fold:
         self.task = decision.task
         self._facts.extend(decision.facts)
         for fact in decision.facts:
-            self._text = wire.snapshot_json(fact.task)
-            self._messages.append(wire.message(fact, event, text=self._text))
-        assert not decision.facts or decision.facts[-1].task is decision.task, "the last fact shows the task as it is"
+            self._messages.append(wire.message(fact, event))
+            metrics.FACTS.labels(fact.kind.value).inc()
 
     def write(self, token: str) -> Write:
         """The write that makes it so."""
-        for kind, count in Counter(fact.kind.value for fact in self._facts).items():
-            metrics.FACTS.labels(kind).inc(count)
         return Write(
             task=self.task,
             partition=self._stored.partition,
@@ -113,8 +108,6 @@ class Fold:
             replaces=self._stored.version,
             next_at=next_at(self.task, self._rules.milestones, self._rules.calendar),
             history=tuple(wire.change(fact) for fact in self._facts),
-            # The last fact shows the task as it is now.
-            text=self._text,
         )
 
 

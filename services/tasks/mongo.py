@@ -435,7 +435,7 @@ def _fields(write: Write) -> Document:
         "steps": list(write.steps[-STEPS_KEPT:]),
         "seq": task.seq,
         # JSON text: reading and writing it costs a fifth of a nested document, and nobody queries inside.
-        "state": (write.text or _TASK.dump_json(task)).decode(),
+        "state": _TASK.dump_json(task).decode(),
         "result": task.result.value,
         "open": task.is_open,
         "due_at": deadline.due_at if deadline else None,

@@ -138,8 +138,6 @@ class Write:
     replaces: int | None
     next_at: datetime | None = None
     history: tuple[Change, ...] = ()
-    text: bytes | None = None
-    """The task as JSON, where the last fact needed it too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Tells what documents owe: publish, close the ledger, forget. And knows where submissions may be waiting."""
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from services.tasks import metrics
@@ -60,8 +59,8 @@ class Teller:
     async def close(self, verdicts: Sequence[Verdict]) -> None:
         """Write outcomes into the ledger."""
         await self._store.close(verdicts, recorded_at=self._clock.now())
-        for (outcome, reason), count in Counter((one.outcome.value, one.reason) for one in verdicts).items():
-            metrics.SUBMISSIONS.labels(outcome, reason).inc(count)
+        for verdict in verdicts:
+            metrics.SUBMISSIONS.labels(verdict.outcome.value, verdict.reason).inc()
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Publish what no document owes; the caller must be able to do it again."""

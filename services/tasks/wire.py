@@ -198,11 +198,8 @@ def snapshot_schema(ref_template: str) -> dict[str, Any]:
     return TaskSnapshot.model_json_schema(ref_template=ref_template, mode="serialization")
 
 
-def message(fact: Fact, event: Event | None = None, *, text: bytes | None = None) -> Message:
-    """The event that tells a fact. Its id is `{task_id}:{seq}`: a repeat keeps it, and consumers drop it.
-
-    `text`: the task's snapshot as JSON, where it was made already.
-    """
+def message(fact: Fact, event: Event | None = None) -> Message:
+    """The event that tells a fact. Its id is `{task_id}:{seq}`: a repeat keeps it, and consumers drop it."""
     task = fact.task
     if fact.kind is FactKind.REJECTED:
         assert event is not None, "only a submission is rejected"
@@ -223,7 +220,7 @@ def message(fact: Fact, event: Event | None = None, *, text: bytes | None = None
         province=task.province,
         subject=task.task_id,
         traceparent=event.envelope.traceparent if event is not None else None,
-        data=b'%s,"task":%s}' % (pydantic_core.to_json(told)[:-1], text or snapshot_json(task)),
+        data=b'%s,"task":%s}' % (pydantic_core.to_json(told)[:-1], snapshot_json(task)),
     )
     return Message(TASKS.name, task.task_id, value)
 
