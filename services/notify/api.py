@@ -1,6 +1,7 @@
 """Reading alerts over HTTP: each with why it was sent or stays silent. No addresses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import pydantic_core
@@ -9,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from services.notify import openapi
+from services.notify.ports import AlertWithDeliveries
 from shared.runtime.problems import problem
 
 PAGE_DEFAULT = 50
@@ -21,7 +23,7 @@ class Reading(Protocol):
 
     async def list_alerts(
         self, wanted: Mapping[str, str], *, after: str | None, limit: int
-    ) -> list[dict[str, Any]]: ...
+    ) -> Sequence[AlertWithDeliveries]: ...
 
 
 class AlertApi:
@@ -52,23 +54,18 @@ class AlertApi:
         found = await self._store.list_alerts(wanted, after=query.get("cursor"), limit=limit)
         content = {
             "alerts": [_row(one) for one in found],
-            "next": found[-1]["_id"] if len(found) == limit else None,
+            "next": found[-1].decided.alert.alert_id if len(found) == limit else None,
         }
         return Response(pydantic_core.to_json(content), media_type="application/json")
 
 
-def _row(document: Mapping[str, Any]) -> dict[str, Any]:
+def _row(one: AlertWithDeliveries) -> dict[str, Any]:
+    decided = one.decided
     return {
-        **document["alert"],
-        "outcome": document["outcome"],
-        "reason": document["reason"],
-        "recipients": document["recipients"],
-        "decided_at": document["decided_at"],
-        "deliveries": [
-            {
-                name: delivery.get(name)
-                for name in ("agency", "role", "channel", "state", "cause", "attempts", "sent_at", "message_id")
-            }
-            for delivery in document["deliveries"]
-        ],
+        **asdict(decided.alert),
+        "outcome": "notify" if decided.notify else "silent",
+        "reason": decided.reason,
+        "recipients": [asdict(recipient) for recipient in decided.recipients],
+        "decided_at": decided.decided_at,
+        "deliveries": [asdict(delivery) for delivery in one.deliveries],
     }

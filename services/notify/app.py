@@ -1,6 +1,6 @@
 """The map of notify: what comes in goes where."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from starlette.applications import Starlette
 
@@ -9,41 +9,54 @@ from services.notify.channels.email import EmailChannel
 from services.notify.compose import Composer
 from services.notify.handlers import NotifyHandlers
 from services.notify.mongo import MongoNotifyStore
+from services.notify.ports import Channel, NotifyStore
 from services.notify.settings import Settings
 from shared.contracts.topics import AGENCIES, TASKS
-from shared.runtime.clock import clock_from
+from shared.runtime.clock import Clock, clock_from
 from shared.runtime.consuming import Consumption
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.mongodb import connect, ping
-from shared.runtime.process import Loop, make_app
+from shared.runtime.ops import Check
+from shared.runtime.process import Loop, Step, make_app
 from shared.runtime.publishing import Outgoing, Publisher
 from shared.runtime.watchdog import Watchdog
 
 SERVICE = "notify"
+TELL_POLL_SECONDS = 2.0
 
 
-def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
-    """Wire the service; nothing connects before the app starts."""
-    clock = clock_from(settings.clock)
-    client = connect(settings.mongodb_uri, app_name=f"dondoc-{SERVICE}")
-    store = MongoNotifyStore(
-        client[f"{settings.database_prefix}_{SERVICE}"], group_wait_seconds=settings.group_wait_seconds
-    )
+def build(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    channels: Mapping[str, Channel] | None = None,
+    store: NotifyStore | None = None,
+    crash: Crash = crash_process,
+) -> Starlette:
+    """Wire the service; nothing connects before the app starts. Tests replace clock, channels and store."""
+    clock = clock or clock_from(settings.clock)
+    kept, before, after, ready = _kept(settings, store)
     watchdog = Watchdog(settings.stuck_seconds, crash)
-    publisher = Publisher(
-        settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}", beat=lambda: watchdog.beat("poll")
-    )
+
+    def broker_awaited() -> None:
+        # Both publish, and waiting for the broker is progress.
+        watchdog.beat("poll")
+        watchdog.beat("tell")
+
+    publisher = Publisher(settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}", beat=broker_awaited)
 
     async def publish(messages: Sequence[tuple[str, str, bytes]]) -> None:
         await publisher.publish([Outgoing(topic, key.encode(), value) for topic, key, value in messages])
 
-    email = EmailChannel(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
-        start_tls=settings.smtp_start_tls,
-        sender=settings.sender_mailbox,
+    handlers = NotifyHandlers(
+        kept,
+        publish,
+        channels if channels is not None else _channels(settings),
+        Composer(board_url=settings.board_url),
+        clock,
+        group_wait_seconds=settings.group_wait_seconds,
+        progress=lambda: watchdog.beat("deliver"),
     )
-    handlers = NotifyHandlers(store, publish, email, Composer(board_url=settings.board_url), clock)
     consumption = Consumption(
         topics=[TASKS, AGENCIES],
         group=SERVICE,
@@ -59,21 +72,50 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     async def deliver() -> None:
         await handlers.deliver(consumption.owned(TASKS))
 
+    async def tell() -> None:
+        await handlers.tell_leftovers(consumption.owned(TASKS))
+
+    return make_app(
+        name=SERVICE,
+        routes=AlertApi(kept).routes(),
+        watchdog=watchdog,
+        publisher=publisher,
+        consumption=consumption,
+        # Two loops: a broker that is away must not keep messages back, nor a mail server alerts.
+        loops=[
+            Loop("deliver", deliver, every_seconds=settings.send_poll_seconds),
+            Loop("tell", tell, every_seconds=TELL_POLL_SECONDS),
+        ],
+        ready=ready,
+        before=before,
+        after=after,
+        crash=crash,
+    )
+
+
+def _channels(settings: Settings) -> Mapping[str, Channel]:
+    email = EmailChannel(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        start_tls=settings.smtp_start_tls,
+        sender=settings.sender_mailbox,
+    )
+    return {"email": email}
+
+
+def _kept(
+    settings: Settings, store: NotifyStore | None
+) -> tuple[NotifyStore, Sequence[Step], Sequence[Step], Mapping[str, Check]]:
+    """The store, what it needs before start and after stop, and when it is ready."""
+    if store is not None:
+        return store, (), (), {}
+    client = connect(settings.mongodb_uri, app_name=f"dondoc-{SERVICE}")
+    mongo = MongoNotifyStore(client[f"{settings.database_prefix}_{SERVICE}"])
+
     async def close() -> None:
         client.close()
 
     async def mongodb_answers() -> bool:
         return await ping(client)
 
-    return make_app(
-        name=SERVICE,
-        routes=AlertApi(store).routes(),
-        watchdog=watchdog,
-        publisher=publisher,
-        consumption=consumption,
-        loops=[Loop("deliver", deliver, every_seconds=settings.send_poll_seconds)],
-        ready={"mongodb": mongodb_answers},
-        before=[store.prepare],
-        after=[close],
-        crash=crash,
-    )
+    return mongo, (mongo.prepare,), (close,), {"mongodb": mongodb_answers}

@@ -1,16 +1,18 @@
 """Writes messages from the templates, in official Vietnamese."""
 
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from services.notify.domain.alert import Alert, AlertKind
-from services.notify.domain.grouping import Group
+from services.notify.domain.grouping import ALERTS_LISTED_MAX, Group
+from services.notify.domain.routing import Role
 from services.notify.ports import Contact, Message
 
-ICT_OFFSET = timedelta(hours=7)
+ICT = timezone(timedelta(hours=7))
 
 _SUBJECTS = {
     AlertKind.ASSIGNED: "Giao {n} nhiệm vụ",
@@ -55,34 +57,51 @@ class Composer:
         self._text = templates.get_template("alerts.txt")
         self._html = templates.get_template("alerts.html")
 
-    def __call__(self, group: Group, contact: Contact, to: str, *, now: datetime) -> Message:
+    def __call__(self, group: Group, contacts: Mapping[str, Contact], *, now: datetime) -> Message:
         """One message for one group of alerts."""
-        today = (now + ICT_OFFSET).date()
-        subject = _SUBJECTS[group.kind].format(n=len(group.deliveries), level=group.level)
+        written_at = now.astimezone(ICT)
+        first = group.first.alert
+        alerts, directives = group.alerts, group.directives
+        subject = _SUBJECTS[first.kind].format(n=len(alerts), level=first.level)
+        about = directives[0] if len(directives) == 1 else f"{len(directives)} văn bản"
+        listed = alerts[:ALERTS_LISTED_MAX]
         content = {
-            "greeting": contact.name,
-            "opening": _OPENINGS[group.kind],
+            "greeting": _greeting(group, contacts),
+            "opening": _OPENINGS[first.kind],
             "subject": subject,
-            "directive": group.directive,
-            "rows": [self._row(delivery.alert, today) for delivery in group.deliveries],
-            "shows_late": group.kind in {AlertKind.OVERDUE, AlertKind.ESCALATION},
+            "directive": directives[0] if len(directives) == 1 else None,
+            "rows": [self._row(alert, contacts, written_at.date()) for alert in listed],
+            "rest": len(alerts) - len(listed),
+            "shows_late": first.kind in {AlertKind.OVERDUE, AlertKind.ESCALATION},
+            "board": self._board_url,
         }
         return Message(
             group.message_id,
-            to,
-            f"[Đôn đốc] {subject} – {group.directive}",
+            group.mailbox,
+            f"[Đôn đốc] {subject} – {about}",
             self._text.render(content),
             self._html.render(content),
+            written_at,
         )
 
-    def _row(self, alert: Alert, today: date) -> dict[str, str]:
+    def _row(self, alert: Alert, contacts: Mapping[str, Contact], today: date) -> dict[str, str]:
         last_day = alert.last_day
         late = (today - last_day).days if last_day is not None else 0
+        agency = contacts.get(alert.agency)
         return {
+            "directive": alert.directive,
             "clause": alert.clause,
             "title": alert.title,
-            "agency": alert.agency,
+            "agency": agency.name if agency is not None else alert.agency,
             "last_day": f"{last_day:%d/%m/%Y}" if last_day else "chưa có hạn",
             "late": f"{late} ngày" if late > 0 else "–",
             "link": f"{self._board_url}/tasks/{quote(alert.task_id)}",
         }
+
+
+def _greeting(group: Group, contacts: Mapping[str, Contact]) -> str:
+    """The head in person where the mailbox is only read as the head's, else the agency."""
+    contact = contacts[group.first.recipient.agency]
+    if contact.head_title is not None and all(one.role is Role.HEAD for one in group.recipients):
+        return f"{contact.head_title}, {contact.name}"
+    return contact.name

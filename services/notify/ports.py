@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from datetime import date, datetime
+from typing import Protocol
 
 from services.notify.domain.alert import Alert, TaskState
+from services.notify.domain.dedup import Heard
 from services.notify.domain.grouping import Delivery, Group
 from services.notify.domain.inhibit import Reason
 from services.notify.domain.routing import Recipient, Supervisors
@@ -17,6 +18,7 @@ class Decided:
 
     alert: Alert
     partition: int
+    """Of the tasks topic: who owns it sends and publishes."""
     reason: Reason
     recipients: tuple[Recipient, ...]
     decided_at: datetime
@@ -25,6 +27,21 @@ class Decided:
     def notify(self) -> bool:
         """Whether somebody is to hear it."""
         return self.reason is Reason.DUE
+
+
+@dataclass(frozen=True, slots=True)
+class AgencyRecord:
+    """An agency as the registry has it."""
+
+    province: str
+    code: str
+    seq: int
+    name: str
+    role: str
+    valid_to: date | None
+    contact: str | None
+    head_contact: str | None
+    head_title: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,29 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """What became of a delivery, as people ask for it."""
+
+    agency: str
+    role: str
+    channel: str
+    state: str
+    """`pending`, then `sent`, `failed` or `suppressed`."""
+    cause: str
+    attempts: int
+    sent_at: datetime | None
+    message_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertWithDeliveries:
+    """An alert as people ask for it."""
+
+    decided: Decided
+    deliveries: tuple[DeliveryState, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message to one mailbox."""
 
@@ -46,6 +86,7 @@ class Message:
     subject: str
     text: str
     html: str
+    written_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +99,8 @@ class RetryLater:
     """Not now; try again."""
 
     cause: str
+    after_seconds: float | None = None
+    """What the other side asks for; without it, ever more slowly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +120,13 @@ class Channel(Protocol):
 
 
 class Compose(Protocol):
-    """Writes the message of a group."""
+    """Writes the message of a group. `contacts`: by agency code, of the recipients and of the tasks' agencies."""
 
-    def __call__(self, group: Group, contact: Contact, to: str, *, now: datetime) -> Message: ...
+    def __call__(self, group: Group, contacts: Mapping[str, Contact], *, now: datetime) -> Message: ...
 
 
 class NotifyStore(Protocol):
-    """What notify remembers."""
+    """What notify remembers. Instants given as float are real seconds since the epoch."""
 
     async def learn_tasks(self, states: Mapping[str, TaskState]) -> None:
         """Keep the newest state of tasks: a lower `seq` never replaces a higher one."""
@@ -93,39 +136,53 @@ class NotifyStore(Protocol):
         """Newest known states."""
         ...
 
-    async def learn_agencies(self, records: Sequence[Mapping[str, Any]]) -> None:
+    async def learn_agencies(self, records: Sequence[AgencyRecord]) -> None:
         """Keep the newest record of agencies, by `seq`."""
         ...
 
-    async def supervisors(self, province: str) -> Supervisors:
-        """Who supervises in a province."""
+    async def supervisors(self, province: str, on: date) -> Supervisors:
+        """Who supervises in a province on a local day."""
         ...
 
     async def contacts(self, province: str, codes: Collection[str]) -> Mapping[str, Contact]:
         """Where agencies are reached."""
         ...
 
-    async def told_of_overdue(self, task_ids: Collection[str]) -> Mapping[str, frozenset[Recipient]]:
-        """Who was to hear of each task's overdue or escalations."""
+    async def overdue_stories(self, task_ids: Collection[str]) -> Mapping[str, Sequence[Heard]]:
+        """What became of the deliveries of each task's overdues, escalations and retractions."""
         ...
 
-    async def record(self, decided: Sequence[Decided]) -> None:
-        """Keep alerts and their deliveries; what exists stays as it is."""
+    async def record(
+        self, decided: Sequence[Decided], *, channels: Collection[str], now: float, due: float
+    ) -> Sequence[Decided]:
+        """Keep alerts and, per recipient and channel, a delivery to be sent from `due` on; what exists stays as it
+        is. Returns the new ones. Repeated after a crash, it completes what is missing."""
         ...
 
-    async def unpublished(self, alert_ids: Collection[str] | None, partitions: Collection[int]) -> Sequence[Decided]:
-        """Alerts not published yet: of these ids, or (None) of these partitions."""
+    async def unpublished(self, alert_ids: Collection[str]) -> Sequence[Decided]:
+        """Those of these alerts that are not published yet, each task's in order."""
         ...
 
-    async def published(self, alert_ids: Sequence[str]) -> None:
+    async def leftovers(self, partitions: Collection[int], *, recorded_before: float) -> Sequence[Decided]:
+        """A page of alerts that are still not published, each task's in order."""
+        ...
+
+    async def published(self, alert_ids: Collection[str]) -> None:
         """They are published."""
         ...
 
     async def pending(self, partitions: Collection[int], *, now: float, limit: int) -> Sequence[Delivery]:
-        """Deliveries whose turn has come (`now`: real seconds)."""
+        """Deliveries whose turn has come, with all that wait for the same message."""
         ...
 
-    async def sent(self, deliveries: Sequence[Delivery], *, message_id: str, at: datetime) -> None:
+    async def claim(self, deliveries: Sequence[Delivery], *, message_id: str, until: float) -> Sequence[Delivery]:
+        """Say that they are about to go out as this message. Returns those that nobody else has taken meanwhile.
+
+        Should nobody note an outcome, they come up again at `until`.
+        """
+        ...
+
+    async def sent(self, deliveries: Sequence[Delivery], *, at: datetime) -> None:
         """They went out."""
         ...
 
@@ -133,10 +190,16 @@ class NotifyStore(Protocol):
         """They will never go out over this channel."""
         ...
 
-    async def suppressed(self, delivery: Delivery, reason: Reason) -> None:
+    async def suppressed(self, deliveries: Sequence[Delivery], reason: Reason) -> None:
         """Silenced just before sending."""
         ...
 
     async def postponed(self, deliveries: Sequence[Delivery], cause: str, *, until: float) -> None:
-        """Try again at a real instant."""
+        """Try again later."""
+        ...
+
+    async def list_alerts(
+        self, wanted: Mapping[str, str], *, after: str | None, limit: int
+    ) -> Sequence[AlertWithDeliveries]:
+        """Alerts in order of id, after a cursor. Filters: agency, kind, task_id, outcome."""
         ...

@@ -1,10 +1,7 @@
 """Contract ↔ domain; the only file of this service that knows the contract's models."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from services.notify.domain.alert import KIND_OF_FACT, Alert, AlertKind, TaskState
-from services.notify.ports import Decided
+from services.notify.ports import AgencyRecord, Decided
 from shared.contracts.codec import Event, encode
 from shared.contracts.registry_facts import AgencyChanged
 from shared.contracts.task_facts import MilestoneKind, SubmissionRejected, TaskChanged, TaskSnapshot
@@ -13,9 +10,22 @@ from shared.contracts.topics import ALERTS
 SOURCE = "//dondoc/notify"
 
 
-def agency(event: Event) -> Mapping[str, Any] | None:
+def agency(event: Event) -> AgencyRecord | None:
     """The registry record of an agency event."""
-    return event.data.model_dump(mode="json") if isinstance(event.data, AgencyChanged) else None
+    data = event.data
+    if not isinstance(data, AgencyChanged):
+        return None
+    return AgencyRecord(
+        province=data.province,
+        code=data.code,
+        seq=data.seq,
+        name=data.name,
+        role=data.role.value,
+        valid_to=data.valid_to,
+        contact=data.contact,
+        head_contact=data.head_contact,
+        head_title=data.head_title,
+    )
 
 
 def state(event: Event) -> tuple[str, TaskState] | None:

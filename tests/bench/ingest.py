@@ -39,9 +39,10 @@ class Shape:
     """In one request."""
 
 
+SLICES: Final = 8
 SHAPES: Final = (
     Shape("ingest_single_ratio", "application/cloudevents+json", 8_000, 800, 1),
-    Shape("ingest_batch_ratio", "application/cloudevents-batch+json", 400, 40, 100),
+    Shape("ingest_batch_ratio", "application/cloudevents-batch+json", 640, 64, 100),
 )
 
 
@@ -61,21 +62,22 @@ async def measure(stack: Stack, rounds: int, work_dir: Path) -> dict[str, Figure
 
 
 async def _compare(stack: Stack, shape: Shape, bare_port: int, rounds: int, work_dir: Path) -> Figure:
-    ports = {"ours": stack.service("ingest").port, "bare": bare_port}
-    speeds: dict[str, list[float]] = {"ours": [], "bare": []}
+    ports = f"{stack.service('ingest').port},{bare_port}"
+    ours: list[float] = []
+    bare: list[float] = []
     # One agency a connection or so: each has its own token and reports on its own tasks.
     tokens = {one: stack.issuer.mint(one, PROVINCE, ["events:write"]) for one in lives.AGENCIES[:CONNECTIONS]}
     requests = work_dir / f"{shape.name}.txt"
+    sizes = (str(CONNECTIONS), str(shape.warm_up), str(SLICES))
     for number in range(rounds + 1):
         requests.write_bytes(b"\n".join(_requests(shape, number, tokens)))
-        for who in ("bare", "ours") if number % 2 else ("ours", "bare"):
-            arguments = (str(ports[who]), str(CONNECTIONS), str(shape.warm_up), shape.content_type, str(requests))
-            seconds, bad = await child("load", *arguments)
-            if bad:
-                raise CouldNotMeasureError(f"{bad} answers of {who} were not 202")
-            if number:
-                speeds[who].append(shape.requests * shape.events / seconds)
-    return ratio(speeds["ours"], speeds["bare"], BASELINE)
+        bad, *seconds = await child("load", ports, *sizes, shape.content_type, str(requests))
+        if bad:
+            raise CouldNotMeasureError(f"{bad:.0f} answers were not 202")
+        if number:
+            ours.append(shape.requests * shape.events / seconds[0])
+            bare.append(shape.requests * shape.events / seconds[1])
+    return ratio(ours, bare, f"{BASELINE}, {SLICES} slices in turn a round")
 
 
 def _requests(shape: Shape, number: int, tokens: dict[str, str]) -> Iterator[bytes]:

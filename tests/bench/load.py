@@ -1,8 +1,9 @@
 """A lean HTTP/1.1 client for loads: keep-alive connections, each with one request under way at a time.
 
-`python -m tests.bench.load PORT CONNECTIONS WARM_UP CONTENT_TYPE REQUESTS`: REQUESTS is a file with a token, a space
-and a JSON body on each line; the first WARM_UP of them are not timed. Prints the seconds of the others and the number
-of answers other than 202.
+`python -m tests.bench.load PORTS CONNECTIONS WARM_UP SLICES CONTENT_TYPE REQUESTS`: REQUESTS is a file with a token, a
+space and a JSON body on each line. Each port (`8080,8081`) gets all of them, the first WARM_UP untimed, the others in
+SLICES that alternate between the ports (A B B A …): what slows the machine for a second slows all. Prints the number of
+answers other than 202, then the seconds of each port.
 """
 
 import asyncio
@@ -123,23 +124,33 @@ class Load:
             self._done.set_exception(ConnectionError("the server closed a connection"))
 
 
-async def run(port: int, connections: int, warm_up: int, requests: Sequence[bytes]) -> tuple[float, int]:
-    """Send all requests; returns the seconds after the warm-up, and the bad answers."""
-    load = Load()
-    await load.open(port, connections)
-    await load.run(requests[:warm_up])
-    seconds = await load.run(requests[warm_up:])
-    load.close()
-    return seconds, load.bad
+async def run(
+    ports: Sequence[int], connections: int, warm_up: int, slices: int, requests: Sequence[bytes]
+) -> tuple[int, list[float]]:
+    """Send all requests to every port; returns the bad answers and the seconds of each port after the warm-up."""
+    loads = [Load() for _ in ports]
+    for load, port in zip(loads, ports, strict=True):
+        await load.open(port, connections)
+        await load.run(requests[:warm_up])
+    timed = requests[warm_up:]
+    each = len(timed) // slices
+    seconds = [0.0] * len(loads)
+    for number in range(slices):
+        for who in range(len(loads)) if number % 2 == 0 else reversed(range(len(loads))):
+            seconds[who] += await loads[who].run(timed[number * each : (number + 1) * each])
+    for load in loads:
+        load.close()
+    return sum(load.bad for load in loads), seconds
 
 
 def main(arguments: list[str]) -> None:
     """Read the requests, send, print."""
-    port, connections, warm_up, content_type, path = arguments
+    ports, connections, warm_up, slices, content_type, path = arguments
     pairs = (line.split(b" ", 1) for line in Path(path).read_bytes().splitlines())
     requests = [request(token, content_type, body) for token, body in pairs]
-    seconds, bad = asyncio.run(run(int(port), int(connections), int(warm_up), requests))
-    sys.stdout.write(f"{seconds:.4f} {bad}\n")
+    numbers = [int(port) for port in ports.split(",")]
+    bad, seconds = asyncio.run(run(numbers, int(connections), int(warm_up), int(slices), requests))
+    sys.stdout.write(f"{bad} {' '.join(f'{one:.4f}' for one in seconds)}\n")
 
 
 if __name__ == "__main__":

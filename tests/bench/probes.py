@@ -17,8 +17,8 @@ from shared.contracts.topics import Topic
 CONSUMED: Final = "dondoc_consumed_records_total"
 WAIT_SECONDS_MAX: Final = 300.0
 CHILD_SECONDS_MAX: Final = 300.0
-# A look costs the service about a millisecond.
-LOOK_SECONDS: Final = 0.05
+LOOK_SECONDS_MIN: Final = 0.01
+LOOK_SECONDS_MAX: Final = 0.5
 QUIET_LOOKS: Final = 30
 QUIET_LOOK_SECONDS: Final = 0.1
 
@@ -52,12 +52,19 @@ class Counters:
         return int(await self.total(service, CONSUMED))
 
     async def reaches(self, service: Service, expected: int) -> None:
-        """Wait until a service is done with so many records."""
-        deadline = time.monotonic() + WAIT_SECONDS_MAX
-        while (consumed := await self.consumed(service)) < expected:
-            if time.monotonic() > deadline:
+        """Wait until a service is done with so many records.
+
+        A look costs the service some milliseconds, so the next one is taken half way to where the end is in sight.
+        """
+        first, began = await self.consumed(service), time.monotonic()
+        consumed = first
+        while consumed < expected:
+            elapsed = time.monotonic() - began
+            if elapsed > WAIT_SECONDS_MAX:
                 raise CouldNotMeasureError(f"{service.name} is done with {consumed} of {expected} records")
-            await asyncio.sleep(LOOK_SECONDS)
+            remaining = elapsed * (expected - consumed) / (consumed - first) if consumed > first else 0.1
+            await asyncio.sleep(min(max(remaining / 2, LOOK_SECONDS_MIN), LOOK_SECONDS_MAX))
+            consumed = await self.consumed(service)
 
     async def quiet(self, services: list[Service], *names: str) -> None:
         """Wait until these metrics have stood still for a while."""
@@ -85,8 +92,8 @@ async def end_offsets(bootstrap: str, topic: Topic) -> Mapping[int, int]:
         await consumer.stop()
 
 
-async def child(module: str, *arguments: str) -> tuple[float, int]:
-    """Run a module of this folder in a process of its own; it prints seconds and a count."""
+async def child(module: str, *arguments: str) -> list[float]:
+    """Run a module of this folder in a process of its own; it prints a count and seconds."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -104,5 +111,4 @@ async def child(module: str, *arguments: str) -> tuple[float, int]:
             await process.wait()
     if process.returncode != 0:
         raise CouldNotMeasureError(f"{module} ended with {process.returncode}")
-    seconds, count = output.split()
-    return float(seconds), int(count)
+    return [float(one) for one in output.split()]

@@ -1,50 +1,77 @@
 """E-mail over SMTP, multipart text and HTML."""
 
+import asyncio
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.utils import format_datetime
 
 import aiosmtplib
 
 from services.notify.ports import Delivered, Message, Refused, RetryLater, Sent
 
-TIMEOUT_SECONDS = 15
+STEP_SECONDS_MAX = 10.0
+MESSAGE_SECONDS_MAX = 30.0
+"""Over all steps of one message, and one step more to say goodbye; together below the claim of whoever sends."""
 
 
 class EmailChannel:
-    """Sends through one SMTP server."""
+    """Sends through one SMTP server. A sender that is no mailbox is a ValueError at once."""
 
     def __init__(self, *, host: str, port: int, start_tls: bool, sender: str) -> None:
         self._host = host
         self._port = port
         self._start_tls = start_tls
         self._sender = sender
+        try:
+            self._from = Address("Đôn đốc", addr_spec=sender)
+        except (ValueError, MessageError) as error:
+            raise ValueError(f"the sender {sender!r} is no mailbox; write e.g. dondoc@tinh.gov.vn") from error
 
     async def __call__(self, message: Message) -> Sent:
-        """Hand one message to the server. A repeat after a lost answer carries the same Message-ID."""
+        """Hand one message to the server. A repeat after a lost answer carries the same Message-ID.
+
+        Refused is what concerns this mailbox or this message. What concerns us (the sender, the login, TLS) is kept
+        and tried again: one wrong setting must not fail every alert for good.
+        """
         try:
-            await aiosmtplib.send(
-                self._mail(message),
-                hostname=self._host,
-                port=self._port,
-                start_tls=self._start_tls,
-                timeout=TIMEOUT_SECONDS,
-            )
+            mail = self._mail(message)
+        except (ValueError, MessageError):
+            return Refused("bad_mailbox")
+        try:
+            async with asyncio.timeout(MESSAGE_SECONDS_MAX):
+                await aiosmtplib.send(
+                    mail,
+                    sender=self._sender,
+                    recipients=[message.to],
+                    hostname=self._host,
+                    port=self._port,
+                    start_tls=self._start_tls,
+                    timeout=STEP_SECONDS_MAX,
+                )
         except aiosmtplib.SMTPRecipientsRefused as error:
             codes = [refused.code for refused in error.recipients]
             return RetryLater("recipient_busy") if all(400 <= code < 500 for code in codes) else Refused("no_mailbox")
+        except aiosmtplib.SMTPDataError as error:
+            return RetryLater(f"smtp_{error.code}") if error.code < 500 else Refused(f"smtp_{error.code}")
         except aiosmtplib.SMTPResponseException as error:
-            return RetryLater(f"smtp_{error.code}") if 400 <= error.code < 500 else Refused(f"smtp_{error.code}")
+            return RetryLater(f"smtp_{error.code}")
+        except (UnicodeError, aiosmtplib.SMTPNotSupported):
+            # The server does not take SMTPUTF8 and the mailbox needs it.
+            return Refused("bad_mailbox")
         except (aiosmtplib.SMTPException, OSError) as error:
             return RetryLater(type(error).__name__)
         return Delivered()
 
     def _mail(self, message: Message) -> EmailMessage:
         mail = EmailMessage()
-        mail["From"] = Address("Đôn đốc", addr_spec=self._sender)
-        mail["To"] = message.to
+        mail["From"] = self._from
+        mail["To"] = Address(addr_spec=message.to)
         mail["Subject"] = message.subject
+        mail["Date"] = format_datetime(message.written_at)
         mail["Message-ID"] = f"<{message.message_id}@{self._sender.rpartition('@')[2]}>"
         mail["Auto-Submitted"] = "auto-generated"
+        mail["Content-Language"] = "vi"
         mail.set_content(message.text)
         mail.add_alternative(message.html, subtype="html")
         return mail

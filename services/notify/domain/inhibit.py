@@ -5,7 +5,10 @@ from enum import StrEnum
 from services.notify.domain.alert import Alert, AlertKind, TaskState
 
 _WORKED_ON = frozenset({"assigned", "in_progress"})
+_CLOSED = frozenset({"completed", "discontinued", "transferred"})
 _NAGGING = frozenset({AlertKind.DUE_SOON, AlertKind.OVERDUE, AlertKind.ESCALATION})
+_ASKING = frozenset({AlertKind.ASSIGNED, AlertKind.RESULT_RETURNED})
+_ABOUT_THE_END = frozenset({AlertKind.ENDED, AlertKind.OVERDUE_RETRACTED})
 
 
 class Reason(StrEnum):
@@ -26,12 +29,19 @@ class Reason(StrEnum):
 
 def why(alert: Alert, task: TaskState) -> Reason:
     """Say why this alert is due, or what silences it. Decided when recorded, and again just before sending."""
+    if alert.kind in _ABOUT_THE_END:
+        return Reason.DUE
+    if alert.kind is AlertKind.REVIEW_REMINDER:
+        return Reason.DUE if task.result == "submitted" else Reason.RESULT_JUDGED
     if alert.kind in _NAGGING:
         return _why_nag(alert, task)
-    if alert.kind is AlertKind.REVIEW_REMINDER and task.result != "submitted":
-        return Reason.RESULT_JUDGED
-    if alert.kind is AlertKind.ASSIGNED and task.result not in _WORKED_ON:
+    if alert.kind in _ASKING:
+        return Reason.DUE if task.result in _WORKED_ON else _finished(task)
+    # News on the deadline and on obstacles matters until the result is judged: it may decide on time or late.
+    if task.result in _CLOSED:
         return _finished(task)
+    if alert.kind is AlertKind.EXTENSION_GRANTED and task.deadline_version != alert.deadline_version:
+        return Reason.DEADLINE_MOVED
     return Reason.DUE
 
 

@@ -34,13 +34,13 @@ class Supervisors:
 
 
 def supervisors(roles: Mapping[str, str]) -> Supervisors:
-    """Find them among agency code → role."""
+    """Find them among agency code → role; of several with one role, the first by code."""
     by_role = {role: code for code, role in sorted(roles.items(), reverse=True)}
     return Supervisors(by_role.get("standing"), by_role.get("chairman_office"))
 
 
 def recipients(alert: Alert, above: Supervisors, told: Iterable[Recipient] = ()) -> tuple[Recipient, ...]:
-    """Name the recipients. `told`: who heard of the overdue that is being taken back."""
+    """Name the recipients. `told`: who may have heard of the overdue that is being taken back."""
     agency = Recipient(alert.agency, Role.AGENCY)
     found: list[Recipient | None]
     match alert.kind:
