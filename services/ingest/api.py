@@ -25,11 +25,11 @@ from services.ingest.domain.submission import Submission
 from services.ingest.handlers import Intake, Receipt
 from services.ingest.ports import Verify
 from services.ingest.settings import Settings
+from shared.runtime import problems
 
 log = structlog.get_logger()
 
 EVENTS_PATH: Final = "/v1/events"
-PROBLEM: Final = "application/problem+json"
 FAULTS_MAX: Final = 100
 """How many faults one answer lists."""
 
@@ -278,20 +278,16 @@ def _accepted(content: dict[str, Any], headers: Headers) -> Answer:
 def problem(refused: RefusedError, *, retry_after_seconds: int = 1, headers: Headers | None = None) -> Answer:
     """RFC 9457."""
     status, code = _STATUS[refused.code], refused.code
-    content: dict[str, Any] = {
-        "type": f"https://dondoc.example/problems/{code}",
-        "title": code.replace("_", " "),
-        "status": status,
-        "code": code,
-        "detail": refused.detail,
-    }
+    content = problems.content(status, code, refused.detail)
     if refused.faults:
         content["errors"] = [
             {"pointer": one.pointer, "code": one.code, "detail": one.detail} for one in refused.faults[:FAULTS_MAX]
         ]
         if len(refused.faults) > FAULTS_MAX:
             content["errors_left_out"] = len(refused.faults) - FAULTS_MAX
-    return _answer(status, code, content, PROBLEM, [*(headers or []), *_advice(refused, status, retry_after_seconds)])
+    return _answer(
+        status, code, content, problems.PROBLEM, [*(headers or []), *_advice(refused, status, retry_after_seconds)]
+    )
 
 
 def _advice(refused: RefusedError, status: int, retry_after_seconds: int) -> Headers:

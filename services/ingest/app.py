@@ -55,7 +55,6 @@ def build(
         return verify.ready()
 
     app = make_app(
-        name=SERVICE,
         routes=api.routes(api.EventsEndpoint(intake, verify, admission, settings)),
         watchdog=Watchdog(settings.stuck_seconds, crash),
         publisher=publisher,

@@ -76,7 +76,6 @@ def build(
         await handlers.tell_leftovers(consumption.owned(TASKS))
 
     return make_app(
-        name=SERVICE,
         routes=AlertApi(kept).routes(),
         watchdog=watchdog,
         publisher=publisher,

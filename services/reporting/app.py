@@ -70,7 +70,6 @@ def build(
         return client is None or await ping(client)
 
     return make_app(
-        name=SERVICE,
         routes=ReportApi(known, MONTHLY, settings.province_names).routes(),
         watchdog=watchdog,
         publisher=publisher,

@@ -16,7 +16,6 @@ from services.tasks.domain.deadlines import schedule_at
 from services.tasks.domain.decide import Rules
 from services.tasks.domain.task import Result, Task
 from services.tasks.ports import Change, LedgerEntry, Stored, TaskFilter
-from services.tasks.settings import Settings
 from shared.runtime.clock import Clock
 from shared.runtime.problems import problem
 
@@ -40,7 +39,7 @@ class Reading(Protocol):
 class TaskApi:
     """`/v1/tasks` and `/v1/submissions`."""
 
-    def __init__(self, store: Any, clock: Clock, rules: Rules, settings: Settings) -> None:
+    def __init__(self, store: Any, clock: Clock, rules: Rules) -> None:
         self._store: Reading = store
         self._clock = clock
         self._rules = rules

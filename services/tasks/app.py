@@ -75,8 +75,7 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
         return await ping(client)
 
     return make_app(
-        name=SERVICE,
-        routes=TaskApi(store, clock, rules, settings).routes(),
+        routes=TaskApi(store, clock, rules).routes(),
         watchdog=watchdog,
         publisher=publisher,
         consumption=consumption,

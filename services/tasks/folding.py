@@ -15,14 +15,16 @@ from services.tasks.ports import (
     LedgerEntry,
     Message,
     Outcome,
+    Parked,
     Position,
     Stored,
     Untold,
     Verdict,
     Write,
 )
-from shared.contracts.codec import Event
+from shared.contracts.codec import Event, decode
 from shared.contracts.events import KeyedBy
+from shared.contracts.topics import SUBMISSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,12 @@ class Submission:
 def is_foreign(event: Event) -> bool:
     """Whether an event's record lies under another key than the task it speaks of."""
     return event.kind.keyed_by is not KeyedBy.TASK
+
+
+def parked_submission(parked: Parked, entry: LedgerEntry) -> Submission:
+    """A submission as it comes out of the waiting room."""
+    event = decode(SUBMISSIONS.name, parked.value)
+    return Submission(event, entry, foreign=is_foreign(event), parked=True)
 
 
 class Fold:

@@ -6,7 +6,7 @@ killed between two steps, a redelivery or the sweep finishes.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -26,7 +26,7 @@ from services.tasks.domain.decide import (
 )
 from services.tasks.domain.milestones import next_at
 from services.tasks.domain.task import Cause, Task
-from services.tasks.folding import Fold, Submission, is_foreign, new_token
+from services.tasks.folding import Fold, Submission, is_foreign, new_token, parked_submission
 from services.tasks.ports import (
     Outcome,
     Parked,
@@ -39,8 +39,7 @@ from services.tasks.ports import (
     Write,
 )
 from services.tasks.telling import PartitionOf, Teller
-from shared.contracts.codec import Event, decode
-from shared.contracts.topics import SUBMISSIONS
+from shared.contracts.codec import Event
 from shared.runtime.clock import Clock
 from shared.runtime.consuming import Received
 from shared.runtime.errors import PermanentError, TransientError
@@ -146,8 +145,7 @@ class TaskHandlers:
             if not waiting:
                 break
             if attempt:
-                metrics.LOST_RACES.inc(len(waiting))
-                await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 jitter
+                await self._lost_races(len(waiting), attempt)
             if preloaded is not None and preloaded.keys() >= waiting.keys():
                 stored = preloaded
             else:
@@ -184,8 +182,7 @@ class TaskHandlers:
         for one in reversed(parked):
             here = waiting[one.task_id]
             if one.key in ledger and all(known.entry.key != one.key for known in here):
-                event = decode(SUBMISSIONS.name, one.value)
-                here.insert(0, Submission(event, ledger[one.key], foreign=is_foreign(event), parked=True))
+                here.insert(0, parked_submission(one, ledger[one.key]))
 
     async def _drop_settled(self, waiting: Mapping[str, list[Submission]]) -> None:
         """A parked submission has no fence. Its ledger entry, read after its task, says whether it was applied."""
@@ -303,31 +300,46 @@ class TaskHandlers:
         """End tasks one by one, as steps of one event that concerns them all."""
         cancelled = 0
         for start in range(0, len(task_ids), CHUNK):
-            chunk = task_ids[start : start + CHUNK]
-            token = new_token()
-            for _ in range(RACES_MAX):
-                if not chunk:
+            left: Collection[str] = task_ids[start : start + CHUNK]
+            for attempt in range(RACES_MAX):
+                if attempt:
+                    await self._lost_races(len(left), attempt)
+                written, left = await self._cancel(left, command, submission)
+                cancelled += written
+                if not left:
                     break
-                stored = await self._store.tasks(chunk)
-                writes: dict[str, Write] = {}
-                owed: dict[str, Untold] = {}
-                for task_id, one in stored.items():
-                    fold = Fold(one, self._rules)
-                    if fold.has(submission):
-                        if one.untold is not None:
-                            owed[task_id] = one.untold
-                        continue
-                    decision = decide(one.task, command, cause=self._cause(submission), rules=self._rules)
-                    if decision.rejected:
-                        continue
-                    fold.take(submission, decision, closes=False)
-                    writes[task_id] = fold.write(token)
-                lost = await self._store.save_tasks(list(writes.values()))
-                owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
-                await self._teller.tell(owed)
-                cancelled += len(writes) - len(lost)
-                chunk = [task_id for task_id in chunk if task_id in lost]
+            else:
+                raise TransientError(f"{len(left)} tasks are written by others all the time")
         return cancelled
+
+    async def _cancel(
+        self, task_ids: Collection[str], command: Cancel, submission: Submission
+    ) -> tuple[int, Collection[str]]:
+        """One try. Returns how many were ended, and which ones somebody else wrote meanwhile."""
+        writes: dict[str, Write] = {}
+        owed: dict[str, Untold] = {}
+        token = new_token()
+        for task_id, stored in (await self._store.tasks(task_ids)).items():
+            fold = Fold(stored, self._rules)
+            if fold.has(submission):
+                if stored.untold is not None:
+                    owed[task_id] = stored.untold
+                continue
+            decision = decide(stored.task, command, cause=self._cause(submission), rules=self._rules)
+            if decision.rejected:
+                continue
+            fold.take(submission, decision, closes=False)
+            writes[task_id] = fold.write(token)
+        lost = await self._store.save_tasks(list(writes.values()))
+        owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
+        await self._teller.tell(owed)
+        return len(writes) - len(lost), lost
+
+    @staticmethod
+    async def _lost_races(tasks: int, attempt: int) -> None:
+        """Others wrote these tasks first. Waits a random moment, longer each time."""
+        metrics.LOST_RACES.inc(tasks)
+        await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 jitter
 
     async def on_dead(self, value: bytes | None, position: Position, reason: str, detail: str) -> None:
         """Remember that a record went to the dead letters, under its id if one can be read in it."""

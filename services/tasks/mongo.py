@@ -1,6 +1,5 @@
 """MongoTaskStore: one document per task holds state, version, fence and what is untold. No transactions (ADR 0002)."""
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +28,7 @@ from services.tasks.ports import (
     Verdict,
     Write,
 )
+from shared.runtime.clock import real_seconds
 from shared.runtime.mongodb import Database, Document
 
 _TASK = TypeAdapter(Task)
@@ -208,7 +208,7 @@ class MongoTaskStore:
     ) -> dict[str, Untold]:
         if not partitions:
             return {}
-        before = _real_now() - older_than_seconds
+        before = real_seconds() - older_than_seconds
         query = {"p": {"$in": list(partitions)}, "pend.tok": {"$exists": True}, "pend.at": {"$lte": before}}
         found = self._database[collection].find(query, {"pend": 1}).limit(UNTOLD_PAGE)
         return {document["_id"]: _read_untold(document["pend"]) async for document in found}
@@ -417,11 +417,6 @@ def _only_duplicates(error: BulkWriteError) -> list[Document]:
     return failures
 
 
-def _real_now() -> float:
-    """Real time, for the age of what is untold: another process's sweep waits in real time."""
-    return time.time()
-
-
 def _due_query(times: Mapping[int, datetime]) -> Document:
     return {"$or": [{"p": partition, "next_at": {"$lte": now}} for partition, now in times.items()]}
 
@@ -478,7 +473,7 @@ def _change_document(change: Change) -> Document:
 def _untold_document(untold: Untold) -> Document:
     return {
         "tok": untold.token,
-        "at": _real_now(),
+        "at": real_seconds(),
         "messages": [{"t": one.topic, "k": one.key, "b": one.value} for one in untold.messages],
         "verdicts": [{"k": v.key, "o": v.outcome.value, "r": v.reason, "d": v.detail} for v in untold.verdicts],
     }

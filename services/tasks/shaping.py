@@ -93,16 +93,7 @@ class Shaping:
         await self._teller.close([Verdict(submission.entry.key, Outcome.APPLIED, reason, detail)])
 
     async def _reject(self, submission: Submission, reason: str, detail: str, cause: Cause) -> None:
-        message = wire.rejection(
-            submission.event,
-            reason=reason,
-            detail=detail,
-            event_id=f"{submission.entry.key}:rejected",
-            task=None,
-            at=cause,
-        )
-        await self._teller.publish([message])
-        await self._teller.close([Verdict(submission.entry.key, Outcome.REJECTED, reason, detail)])
+        await self._teller.reject(submission.event, reason=reason, detail=detail, at=cause)
         log.info("submission.rejected", event_id=submission.entry.key, reason=reason)
 
     # -- registry --------------------------------------------------------------------------------------------------

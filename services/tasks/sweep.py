@@ -11,9 +11,9 @@ from services.tasks.domain.deadlines import RecurringRule
 from services.tasks.domain.decide import Rules
 from services.tasks.domain.directive import period_tasks
 from services.tasks.domain.recurrence import next_opening, opened_by
-from services.tasks.folding import Submission, is_foreign
+from services.tasks.folding import parked_submission
 from services.tasks.handlers import TaskHandlers
-from services.tasks.ports import LedgerEntry, ObligationState, Outcome, Parked, Registry, Stored, TaskStore, Verdict
+from services.tasks.ports import ObligationState, Outcome, Parked, Registry, Stored, TaskStore
 from services.tasks.telling import PartitionOf, Teller
 from shared.contracts.codec import decode
 from shared.contracts.topics import SUBMISSIONS
@@ -49,7 +49,6 @@ class Sweep:
         self._partition_of = partition_of
         self._noted_at = -NOTE_EVERY_SECONDS
         self._looked_at = -LOOK_EVERY_SECONDS
-        self._looks_for_leftovers = True
         self._store = store
         self._teller = teller
         self._tasks = tasks
@@ -58,10 +57,10 @@ class Sweep:
 
     async def turn(self, consumption: Consumption) -> None:
         """Sweep the partitions this replica owns, lane by lane, each partition up to its own time."""
-        reached: list[datetime] = []
+        reached: dict[int, datetime] = {}
         finished = True
-        self._looks_for_leftovers = time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS
-        if self._looks_for_leftovers:
+        look = time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS
+        if look:
             self._looked_at = time.monotonic()
         for lane in range(LANES):
             async with consumption.holding(lane):
@@ -69,22 +68,18 @@ class Sweep:
                 if not owned:
                     continue
                 times = await consumption.partition_times(SUBMISSIONS, lane)
-                finished = await self._sweep(owned, times) and len(times) == len(owned) and finished
-                reached.extend(times.values())
-        await self._note(await consumption.partition_times(SUBMISSIONS))
+                reached |= times
+                if look:
+                    await self.tell_leftovers(owned)
+                await self.settle_parked(owned, times)
+                await self.open_periods(times)
+                finished = await self.fire_due(times) and len(times) == len(owned) and finished
+        await self._note(reached)
         if not consumption.owned(SUBMISSIONS):
             # Nothing owned, nothing behind: an old figure would look like time standing still.
             metrics.PARTITION_TIME.set(0)
         elif finished and reached:
-            metrics.PARTITION_TIME.set(min(reached).timestamp())
-
-    async def _sweep(self, owned: list[int], times: Mapping[int, datetime]) -> bool:
-        """One lane's partitions, while none of their records is being applied. Returns whether nothing is left due."""
-        if self._looks_for_leftovers:
-            await self.tell_leftovers(owned)
-        await self.settle_parked(owned, times)
-        await self.open_periods(times)
-        return await self.fire_due(times)
+            metrics.PARTITION_TIME.set(min(reached.values()).timestamp())
 
     async def _note(self, times: Mapping[int, datetime]) -> None:
         if time.monotonic() - self._noted_at >= NOTE_EVERY_SECONDS:
@@ -114,7 +109,7 @@ class Sweep:
             if not live:
                 # What is left is claimed but not parked yet: its record will come again.
                 break
-            await self._tasks.apply([self._submission(one, ledger[one.key]) for one in live])
+            await self._tasks.apply([parked_submission(one, ledger[one.key]) for one in live])
         if waited_for and times:
             await self._give_up_old(owned, max(times.values()))
 
@@ -126,11 +121,6 @@ class Sweep:
             if entry is not None and entry.outcome is Outcome.PARKED and await self._waited_long(one, entry.province):
                 await self._give_up(one)
 
-    @staticmethod
-    def _submission(one: Parked, entry: LedgerEntry) -> Submission:
-        event = decode(SUBMISSIONS.name, one.value)
-        return Submission(event, entry, foreign=is_foreign(event), parked=True)
-
     async def _waited_long(self, one: Parked, province: str) -> bool:
         """A day by the time of the partition that directives come through: one in its backlog may name the task."""
         now = await self._store.time_of(await self._partition_of(province))
@@ -140,19 +130,7 @@ class Sweep:
         event = decode(SUBMISSIONS.name, one.value)
         detail = f"No directive made task {one.task_id} known within {PARKED_HOURS_MAX} hours. Check the task id."
         cause = wire.cause_of(event, recorded_at=self._clock.now())
-        await self._teller.publish(
-            [
-                wire.rejection(
-                    event,
-                    reason="unknown_task",
-                    detail=detail,
-                    event_id=f"{one.key}:rejected",
-                    task=None,
-                    at=cause,
-                )
-            ]
-        )
-        await self._teller.close([Verdict(one.key, Outcome.REJECTED, "unknown_task", detail)])
+        await self._teller.reject(event, reason="unknown_task", detail=detail, at=cause)
         await self._store.unpark([one.key])
 
     async def open_periods(self, times: Mapping[int, datetime]) -> None:

@@ -2,14 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from services.tasks import metrics
+from services.tasks import metrics, wire
+from services.tasks.domain.task import Cause
 from services.tasks.ports import (
     Message,
+    Outcome,
     Registry,
     TaskStore,
     Untold,
     Verdict,
 )
+from shared.contracts.codec import Event
 from shared.runtime.clock import Clock
 
 Publish = Callable[[Sequence[Message]], Awaitable[None]]
@@ -61,6 +64,14 @@ class Teller:
         await self._store.close(verdicts, recorded_at=self._clock.now())
         for verdict in verdicts:
             metrics.SUBMISSIONS.labels(verdict.outcome.value, verdict.reason).inc()
+
+    async def reject(self, event: Event, *, reason: str, detail: str, at: Cause) -> None:
+        """Tell and close a submission that no task knows of. Its event's id is fixed: doing it again tells the same."""
+        message = wire.rejection(
+            event, reason=reason, detail=detail, event_id=f"{event.key}:rejected", task=None, at=at
+        )
+        await self._publish([message])
+        await self.close([Verdict(event.key, Outcome.REJECTED, reason, detail)])
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Publish what no document owes; the caller must be able to do it again."""

@@ -21,6 +21,11 @@ class Clock(Protocol):
         ...
 
 
+def real_seconds() -> float:
+    """Real time, for ages that other processes compare: a rehearsal's business time would not do."""
+    return time.time()
+
+
 class SystemClock:
     """Real time."""
 
@@ -44,7 +49,7 @@ class ScaledClock:
     limit: datetime | None = None
 
     def now(self) -> datetime:
-        return self.at(time.time())
+        return self.at(real_seconds())
 
     def at(self, real: float) -> datetime:
         instant = self.start + timedelta(seconds=max(0.0, real - self.epoch) * self.speed)
@@ -64,7 +69,7 @@ class FileClock:
     _piece: ScaledClock | None = field(default=None, init=False)
 
     def now(self) -> datetime:
-        return self.at(time.time())
+        return self.at(real_seconds())
 
     def at(self, real: float) -> datetime:
         mtime_ns = os.stat(self.path).st_mtime_ns

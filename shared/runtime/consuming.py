@@ -26,7 +26,7 @@ from shared.contracts.codec import Event, UndecodableError, decode
 from shared.contracts.topics import DEADLETTERS, Topic
 from shared.runtime.clock import Clock
 from shared.runtime.crash import Crash, crash_process
-from shared.runtime.errors import PermanentError, is_transient
+from shared.runtime.errors import PermanentError, ends_process, is_transient
 from shared.runtime.metrics import BATCH_SECONDS, DEAD_LETTERS, LAG, RECORDS, RETRIES
 from shared.runtime.publishing import Outgoing, Publisher
 from shared.runtime.settings import ProcessSettings
@@ -262,7 +262,10 @@ class Consumption:
         await self._bury(raw[only.topic, only.partition, only.offset], reason, detail)
 
     async def _try_until_known(self, batch: Sequence[Received]) -> Exception | None:
-        """Apply; wait and repeat while the error can pass. Returns the error that will not."""
+        """Apply; wait and repeat while the error can pass. Returns the error that a record causes.
+
+        Raises what no record is to blame for.
+        """
         topic = batch[0].topic
         waits = bugs = 0
         while True:
@@ -271,6 +274,8 @@ class Consumption:
             except PermanentError as error:
                 return error
             except Exception as error:
+                if ends_process(error):
+                    raise
                 if not is_transient(error):
                     bugs += 1
                     log.exception("batch.failed", topic=topic, records=len(batch), try_number=bugs)
@@ -428,21 +433,6 @@ class Consumption:
                 return int((await consumer.beginning_offsets([tp]))[tp])
         except (KafkaError, TimeoutError):
             return None
-
-    async def caught_up(self, topic: Topic) -> bool:
-        """Whether every owned partition of the topic is applied to the end that the broker last reported."""
-        consumer = self._consumer()
-        for tp, partition in self._partitions.items():
-            if tp.topic != topic.name:
-                continue
-            if tp not in consumer.assignment():
-                return False
-            if partition.applied is None:
-                partition.applied = await self._first_offset(consumer, tp)
-            end = consumer.highwater(tp)
-            if end is None or partition.applied is None or partition.applied < end:
-                return False
-        return True
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

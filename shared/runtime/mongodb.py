@@ -2,15 +2,11 @@
 
 from typing import Any
 
-from bson import CodecOptions
-from bson.codec_options import DEFAULT_CODEC_OPTIONS
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 
 Document = dict[str, Any]
 Database = AsyncIOMotorDatabase[Document]
 Client = AsyncIOMotorClient[Document]
-
-CODEC: CodecOptions[Document] = DEFAULT_CODEC_OPTIONS.with_options(tz_aware=True)
 
 
 def connect(uri: str, *, app_name: str) -> Client:

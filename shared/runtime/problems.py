@@ -15,17 +15,21 @@ _HTTP_ERRORS = {
 }
 
 
-def problem(status: int, code: str, detail: str, **more: Any) -> Response:
-    """One problem."""
-    content = {
+def content(status: int, code: str, detail: str) -> dict[str, Any]:
+    """What every problem says."""
+    return {
         "type": f"https://dondoc.example/problems/{code}",
         "title": code.replace("_", " "),
         "status": status,
         "code": code,
         "detail": detail,
-        **more,
     }
-    return Response(pydantic_core.to_json(content), status_code=status, media_type=PROBLEM)
+
+
+def problem(status: int, code: str, detail: str) -> Response:
+    """One problem as an answer."""
+    body = pydantic_core.to_json(content(status, code, detail))
+    return Response(body, status_code=status, media_type=PROBLEM)
 
 
 async def answer_http_error(_: Request, error: Exception) -> Response:

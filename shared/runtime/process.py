@@ -53,7 +53,6 @@ class Loop:
 
 def make_app(
     *,
-    name: str,
     routes: Sequence[BaseRoute],
     watchdog: Watchdog,
     publisher: Publisher,

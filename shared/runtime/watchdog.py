@@ -29,10 +29,6 @@ class Watchdog:
         """A turn of `loop` was made."""
         self._beats[loop] = time.monotonic()
 
-    def forget(self, loop: str) -> None:
-        """`loop` ended in good order."""
-        self._beats.pop(loop, None)
-
     def stuck(self) -> str | None:
         """The name of a stuck loop, if any."""
         now = time.monotonic()

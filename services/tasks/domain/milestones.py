@@ -6,7 +6,7 @@ from datetime import date, datetime, time
 from functools import lru_cache
 
 from services.tasks.domain.calendar import WorkingCalendar, local_day, start_of
-from services.tasks.domain.task import Deadline, Milestone, MilestoneKind, Result, Task
+from services.tasks.domain.task import Milestone, MilestoneKind, Result, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +129,4 @@ def fired(task: Task, planned: Planned, version: int, *, fired_at: datetime) -> 
         deadline_version=version,
         at=planned.at,
         fired_at=fired_at,
-    )
-
-
-def in_force(task: Task, deadline: Deadline) -> Iterator[Milestone]:
-    """Overdue and escalations of a deadline version that still stand."""
-    return (
-        milestone
-        for milestone in task.milestones
-        if milestone.deadline_version == deadline.version
-        and milestone.retracted is None
-        and milestone.kind in {MilestoneKind.OVERDUE, MilestoneKind.ESCALATION}
     )

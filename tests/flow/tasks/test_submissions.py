@@ -11,7 +11,7 @@ import pytest
 
 from services.tasks.handlers import TaskHandlers
 from services.tasks.mongo import MongoTaskStore
-from services.tasks.ports import Message, Outcome, Registry
+from services.tasks.ports import Message, Outcome, Registry, Write
 from services.tasks.shaping import Shaping
 from services.tasks.sweep import Sweep
 from services.tasks.telling import Teller
@@ -20,6 +20,7 @@ from shared.contracts.topics import AGENCIES as AGENCIES_TOPIC
 from shared.contracts.topics import INDICATORS, SUBMISSIONS, TASKS
 from shared.runtime.clock import ScaledClock
 from shared.runtime.consuming import Received
+from shared.runtime.errors import TransientError
 from shared.runtime.mongodb import connect
 from tests.support.builders import RULES, at
 from tests.support.workload import OFFICE, STANDING, event
@@ -350,21 +351,52 @@ async def test_a_reassignment_to_nobody_is_rejected(service: Service) -> None:
     assert await service.outcome("m") == ("rejected", "unknown_agency")
 
 
+REVOKED = {
+    "directive": "TB-1",
+    "reason": "thay thế",
+    "document": {"number": "9/TB", "issued_on": "2024-10-16"},
+}
+
+
 async def test_a_revoked_directive_ends_its_open_tasks_and_opens_no_further_period(service: Service) -> None:
     monthly = {"kind": "recurring", "every": "monthly", "boundary": "before", "day": 20, "starts_on": "2024-10-14"}
     await service.on(*REGISTRY, directive(obligation(), obligation("II.2.a", [STANDING], due=monthly)))
-    revoked = {
-        "directive": "TB-1",
-        "reason": "thay thế",
-        "document": {"number": "9/TB", "issued_on": "2024-10-16"},
-    }
-    records = await service.on(say("directive.revoked", revoked, by=OFFICE, received="2024-10-16 09:00"))
+    records = await service.on(say("directive.revoked", REVOKED, by=OFFICE, received="2024-10-16 09:00"))
     await service.handlers.on_submissions(records)
     await service.time_passes("2025-01-10 00:00")
 
     tasks = await service.store.list_tasks(_all(), after=None, limit=10)
     assert {task.result.value for task in tasks} == {"discontinued"}
     assert len(tasks) == 4
+
+
+async def test_a_directive_is_not_called_revoked_while_a_task_of_it_goes_on(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: an effect on many tasks is reported as applied only when all of them have it.
+
+    If this broke, an agency would be chased for a task of a document that no longer stands.
+    """
+    await service.on(*REGISTRY, directive(obligation()))
+    save = service.store.save_tasks
+
+    async def always_too_late(writes: Sequence[Write]) -> frozenset[str]:
+        return frozenset(write.task.task_id for write in writes)
+
+    monkeypatch.setattr("services.tasks.handlers.RACES_MAX", 2)
+    monkeypatch.setattr(service.store, "save_tasks", always_too_late)
+    records = await service.receive(say("directive.revoked", REVOKED, by=OFFICE, event_id="end"))
+    with pytest.raises(TransientError):
+        await service.handlers.on_submissions(records)
+    assert (await service.outcome("end"))[0] == "in_flight"
+
+    monkeypatch.setattr(service.store, "save_tasks", save)
+    await service.handlers.on_submissions(records)
+
+    assert (await service.outcome("end"))[0] == "applied"
+    assert {task.result.value for task in await service.store.list_tasks(_all(), after=None, limit=10)} == {
+        "discontinued"
+    }
 
 
 async def test_an_indicator_is_told_with_its_target(service: Service) -> None:

@@ -6,12 +6,29 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError, NotLeaderForPartitionError
-from pymongo.errors import AutoReconnect, DuplicateKeyError, OperationFailure, ServerSelectionTimeoutError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    NotLeaderForPartitionError,
+    OutOfOrderSequenceNumber,
+    TopicAuthorizationFailedError,
+)
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    DuplicateKeyError,
+    OperationFailure,
+    ServerSelectionTimeoutError,
+)
 
-from shared.runtime.consuming import BACKOFF_SECONDS_MAX, backoff, dead_letter
-from shared.runtime.errors import PermanentError, TransientError, is_transient
+from shared.contracts.topics import SUBMISSIONS
+from shared.runtime.clock import SystemClock
+from shared.runtime.consuming import BACKOFF_SECONDS_MAX, Consumption, backoff, dead_letter
+from shared.runtime.errors import PermanentError, TransientError, ends_process, is_transient
 from shared.runtime.process import Loop
+from shared.runtime.publishing import Publisher
+from shared.runtime.settings import ProcessSettings
 from shared.runtime.watchdog import Watchdog
 
 
@@ -30,9 +47,17 @@ class Crashes(list[str]):
         (ServerSelectionTimeoutError("none"), True),
         (OperationFailure("stepping down", 189), True),
         (OperationFailure("no such command", 59), False),
+        (OperationFailure("not allowed", 13), True),
+        (OperationFailure("disk full", 14031), True),
+        (BulkWriteError({"writeErrors": [], "writeConcernErrors": [{"code": 64}]}), True),
+        (BulkWriteError({"writeErrors": [{"code": 14031}, {"code": 11602}], "writeConcernErrors": []}), True),
+        (BulkWriteError({"writeErrors": [{"code": 11602}, {"code": 2}], "writeConcernErrors": []}), False),
         (DuplicateKeyError("twice"), False),
         (KafkaConnectionError("refused"), True),
         (NotLeaderForPartitionError("moved"), True),
+        (KafkaTimeoutError("the buffer is full, or no leader is known"), True),
+        (TopicAuthorizationFailedError("not allowed"), True),
+        (OutOfOrderSequenceNumber("the producer is spent"), False),
         (MessageSizeTooLargeError("large"), False),
         (TimeoutError(), True),
         (ConnectionResetError(), True),
@@ -42,6 +67,47 @@ class Crashes(list[str]):
 )
 def test_an_error_is_retried_only_if_it_can_pass(error: Exception, passes: bool) -> None:
     assert is_transient(error) is passes
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (OutOfOrderSequenceNumber("the producer is spent"), True),
+        (KafkaTimeoutError("passes"), False),
+        (MessageSizeTooLargeError("this record"), False),
+        (KeyError("this record met our bug"), False),
+        (PermanentError("poison", "x"), False),
+    ],
+)
+def test_a_spent_client_ends_the_process(error: Exception, ends: bool) -> None:
+    assert ends_process(error) is ends
+
+
+async def test_no_record_is_blamed_for_a_spent_client() -> None:
+    """INVARIANT: only a record that can never be applied goes to the dead letters.
+
+    If this broke, a broker's bad minute would bury reports that agencies sent in time.
+    """
+
+    async def apply(records: object) -> None:
+        raise OutOfOrderSequenceNumber("the producer is spent")
+
+    settings = ProcessSettings(kafka_bootstrap_servers="127.0.0.1:1")
+    crashes = Crashes()
+    consumption = Consumption(
+        topics=[SUBMISSIONS],
+        group="tasks",
+        apply=apply,
+        publisher=Publisher("127.0.0.1:1", client_id="test"),
+        clock=SystemClock(),
+        watchdog=Watchdog(60, crashes),
+        settings=settings,
+        service="tasks",
+        crash=crashes,
+    )
+
+    with pytest.raises(OutOfOrderSequenceNumber):
+        await consumption._try_until_known([SimpleNamespace(topic=SUBMISSIONS.name)])  # type: ignore[list-item]
 
 
 def test_backoff_grows_and_is_bounded() -> None:
