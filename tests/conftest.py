@@ -1,6 +1,5 @@
 """Fixtures of the real parts: one mongod and one Apache Kafka for the whole run. Helpers live in tests/support."""
 
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from deploy.topics import create_topics
 
 
 @pytest.fixture(scope="session")
-def run_dir() -> Path:
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the real parts of this run keep their data and logs."""
-    return Path(tempfile.mkdtemp(prefix="dondoc-tests-"))
+    return tmp_path_factory.mktemp("real")
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,9 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
 
     teller = Teller(store, publish, clock)
     shaping = Shaping(store, teller, partition_of, clock, rules)
-    handlers = TaskHandlers(store, teller, partition_of, clock, rules, shaping.on_submission)
+    handlers = TaskHandlers(
+        store, teller, partition_of, clock, rules, shaping.on_submission, tasks_together=settings.tasks_together
+    )
     shaping.tasks = handlers
     sweep = Sweep(store, teller, handlers, partition_of, clock, rules)
 

@@ -1,17 +1,17 @@
 """One document's next state, growing submission by submission in memory; and what a submission is on its way there."""
 
 import uuid
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from services.tasks import metrics, wire
 from services.tasks.domain.decide import (
     EXPLANATIONS,
     Decision,
-    Fact,
     Rules,
 )
 from services.tasks.domain.milestones import next_at
 from services.tasks.ports import (
+    Change,
     LedgerEntry,
     Message,
     Outcome,
@@ -27,8 +27,7 @@ from shared.contracts.events import KeyedBy
 from shared.contracts.topics import SUBMISSIONS
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """A claimed submission on its way to a task."""
 
     event: Event
@@ -66,7 +65,9 @@ class Fold:
         self._steps = stored.steps
         self._messages: list[Message] = list(stored.untold.messages) if stored.untold else []
         self._verdicts: list[Verdict] = list(stored.untold.verdicts) if stored.untold else []
-        self._facts: list[Fact] = []
+        self._history: list[Change] = []
+        self._text = stored.text
+        """The task as it was told last."""
 
     def has(self, submission: Submission) -> bool:
         """Whether the document holds this submission already."""
@@ -88,7 +89,7 @@ class Fold:
                 Verdict(
                     submission.entry.key,
                     Outcome.REJECTED if decision.rejected else Outcome.APPLIED,
-                    decision.reason.value,
+                    str(decision.reason),
                     EXPLANATIONS.get(decision.reason, ""),
                 )
             )
@@ -98,24 +99,27 @@ class Fold:
         self._add(decision, None)
 
     def _add(self, decision: Decision, event: Event | None) -> None:
+        assert decision.facts or decision.task is self.task, "a task changes by facts"
         self.touched = True
         self.task = decision.task
-        self._facts.extend(decision.facts)
         for fact in decision.facts:
-            self._messages.append(wire.message(fact, event))
-            metrics.FACTS.labels(fact.kind.value).inc()
+            self._text = wire.snapshot_json(fact.task)
+            self._messages.append(wire.message(fact, event, text=self._text))
+            self._history.append(wire.change(fact))
+            metrics.FACTS_OF[fact.kind].inc()
 
     def write(self, token: str) -> Write:
         """The write that makes it so."""
         return Write(
             task=self.task,
+            text=self._text,
             partition=self._stored.partition,
             offset=self._offset,
             steps=self._steps,
             untold=Untold(token, tuple(self._messages), tuple(self._verdicts)),
             replaces=self._stored.version,
             next_at=next_at(self.task, self._rules.milestones, self._rules.calendar),
-            history=tuple(wire.change(fact) for fact in self._facts),
+            history=tuple(self._history),
         )
 
 
@@ -126,4 +130,4 @@ def new_token() -> str:
 
 def as_step(submission: Submission) -> Submission:
     """The same submission as a step on documents of other keys."""
-    return replace(submission, foreign=True)
+    return submission._replace(foreign=True)

@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 
 import structlog
 
@@ -15,6 +16,7 @@ from services.tasks import metrics, wire
 from services.tasks.domain.commands import Cancel, Command, Reassign
 from services.tasks.domain.decide import (
     Decision,
+    FactKind,
     Reason,
     Rules,
     advance,
@@ -48,6 +50,8 @@ log = structlog.get_logger()
 
 RACES_MAX = 30
 CHUNK = 500
+GROUPS_AT_ONCE = 2
+"""One computes while the other waits."""
 
 
 class TaskHandlers:
@@ -61,6 +65,8 @@ class TaskHandlers:
         clock: Clock,
         rules: Rules,
         shape: "Callable[[Submission], Awaitable[None]]",
+        *,
+        tasks_together: int,
     ) -> None:
         self._store = store
         self._teller = teller
@@ -68,21 +74,17 @@ class TaskHandlers:
         self._clock = clock
         self._rules = rules
         self._shape = shape
+        self._tasks_together = tasks_together
 
     async def on_submissions(self, records: Sequence[Received]) -> None:
         """Apply a batch of records."""
-        ids = {task_id for record in records if (task_id := wire.task_id(record.event)) is not None}
-        # Loaded while the ledger is asked: what another replica changes meanwhile is caught by the version.
-        claimed, loaded = await asyncio.gather(self._claim(records), self._store.tasks(ids))
-        preloaded: Mapping[str, Stored] | None = loaded
         to_tasks: list[Submission] = []
-        for submission in claimed:
+        for submission in await self._claim(records):
             if submission.entry.task_id is not None:
                 to_tasks.append(submission)
             else:
                 await self._shape(submission)
-                preloaded = None
-        await self.apply(to_tasks, preloaded)
+        await self.apply(to_tasks)
 
     async def _claim(self, records: Sequence[Received]) -> list[Submission]:
         """Take each submission once, for ever: the ledger knows what came before, under which content."""
@@ -130,15 +132,29 @@ class TaskHandlers:
 
     # -- tasks -----------------------------------------------------------------------------------------------------
 
-    async def apply(self, submissions: Sequence[Submission], preloaded: Mapping[str, Stored] | None = None) -> None:
+    async def apply(self, submissions: Sequence[Submission]) -> None:
         """Apply submissions to their tasks, in order per task; park those whose task is not known.
 
-        `preloaded`: tasks as they were when the batch was claimed; a task missing there is looked up again.
+        Some tasks at a time, and some of these groups at once: what a batch tells is a multiple of what it says and is
+        held until it is told, and one group computes while another waits for the database or the broker.
         """
-        waiting: dict[str, list[Submission]] = {}
+        by_task: dict[str, list[Submission]] = {}
         for submission in submissions:
             assert submission.entry.task_id is not None, "only submissions about a task come here"
-            waiting.setdefault(submission.entry.task_id, []).append(submission)
+            by_task.setdefault(submission.entry.task_id, []).append(submission)
+        rest = iter(by_task.items())
+
+        async def apply_groups() -> None:
+            while group := dict(islice(rest, self._tasks_together)):
+                await self._apply(group)
+
+        outcomes = await asyncio.gather(*(apply_groups() for _ in range(GROUPS_AT_ONCE)), return_exceptions=True)
+        # Only when all have ended: what goes on behind a repetition's back would race with it.
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    async def _apply(self, waiting: dict[str, list[Submission]]) -> None:
         owed: dict[str, Untold] = {}
         token = new_token()
         for attempt in range(RACES_MAX):
@@ -146,11 +162,7 @@ class TaskHandlers:
                 break
             if attempt:
                 await self._lost_races(len(waiting), attempt)
-            if preloaded is not None and preloaded.keys() >= waiting.keys():
-                stored = preloaded
-            else:
-                stored = await self._store.tasks(waiting)
-            preloaded = None
+            stored = await self._store.tasks(waiting)
             await self._park([one for task_id, some in waiting.items() if task_id not in stored for one in some])
             waiting = {task_id: some for task_id, some in waiting.items() if task_id in stored}
             await self._parked_first(waiting, stored)
@@ -246,13 +258,15 @@ class TaskHandlers:
     async def new_write(self, task: Task, event: Event | None, token: str) -> Write:
         """The first write of a task."""
         decision = assign(task)
-        metrics.FACTS.labels("assigned").inc()
+        text = wire.snapshot_json(decision.task)
+        metrics.FACTS_OF[FactKind.ASSIGNED].inc()
         return Write(
             task=decision.task,
+            text=text,
             partition=await self._partition_of(task.task_id),
             offset=-1,
             steps=(),
-            untold=Untold(token, tuple(wire.message(fact, event) for fact in decision.facts)),
+            untold=Untold(token, tuple(wire.message(fact, event, text=text) for fact in decision.facts)),
             replaces=None,
             next_at=next_at(decision.task, self._rules.milestones, self._rules.calendar),
             history=tuple(wire.change(fact) for fact in decision.facts),
@@ -289,7 +303,7 @@ class TaskHandlers:
             fold.pass_to(decision)
             writes[task_id] = fold.write(token)
             for fact in decision.facts:
-                metrics.MILESTONES.labels(fact.kind.value).inc()
+                metrics.MILESTONES.labels(str(fact.kind)).inc()
                 metrics.LATENESS_SECONDS.observe((recorded_at - fact.cause.received_at).total_seconds())
         lost = await self._store.save_tasks(list(writes.values()))
         metrics.LOST_RACES.inc(len(lost))

@@ -2,10 +2,13 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from services.tasks.domain.decide import FactKind
+
 SUBMISSIONS = Counter(
     "dondoc_tasks_submissions_total", "Submissions by what became of them and why.", ["outcome", "reason"]
 )
 FACTS = Counter("dondoc_tasks_facts_total", "Facts about tasks, by kind.", ["kind"])
+FACTS_OF = {kind: FACTS.labels(kind.value) for kind in FactKind}
 REPEATS = Counter(
     "dondoc_tasks_repeated_submissions_total", "Submissions whose id was known, by what they were.", ["kind"]
 )

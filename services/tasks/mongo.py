@@ -430,7 +430,7 @@ def _fields(write: Write) -> Document:
         "steps": list(write.steps[-STEPS_KEPT:]),
         "seq": task.seq,
         # JSON text: reading and writing it costs a fifth of a nested document, and nobody queries inside.
-        "state": _TASK.dump_json(task).decode(),
+        "state": write.text.decode(),
         "result": task.result.value,
         "open": task.is_open,
         "due_at": deadline.due_at if deadline else None,
@@ -467,7 +467,7 @@ def _update(write: Write) -> UpdateOne:
 
 
 def _change_document(change: Change) -> Document:
-    return {name: getattr(change, name) for name in Change.__slots__}
+    return change._asdict()
 
 
 def _untold_document(untold: Untold) -> Document:
@@ -490,6 +490,7 @@ def _read_untold(document: Document) -> Untold:
 def _stored(document: Document) -> Stored:
     return Stored(
         task=_TASK.validate_json(document["state"]),
+        text=document["state"].encode(),
         version=document["v"],
         partition=document["p"],
         offset=document["off"],

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from services.tasks.domain.directive import Obligation
 from services.tasks.domain.task import Task
@@ -25,16 +25,14 @@ class Outcome(StrEnum):
         return self in {Outcome.APPLIED, Outcome.REJECTED, Outcome.DEAD}
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Where a record stands in the submissions topic."""
 
     partition: int
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
+class LedgerEntry(NamedTuple):
     """What is remembered of a submission, for ever."""
 
     key: str
@@ -56,8 +54,7 @@ class LedgerEntry:
     """How often the id came again with other content."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The outcome of one submission, to be written into the ledger."""
 
     key: str
@@ -79,8 +76,7 @@ class Buried:
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A platform event to publish."""
 
     topic: str
@@ -88,8 +84,7 @@ class Message:
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One line of a task's history."""
 
     seq: int
@@ -117,6 +112,8 @@ class Stored:
     """A task with what makes its next write safe."""
 
     task: Task
+    text: bytes
+    """The task as JSON, as it was told last (`wire.snapshot_json`)."""
     version: int
     partition: int
     offset: int
@@ -131,6 +128,8 @@ class Write:
     """A new state of one task, replacing version `replaces` (None: it must not exist yet)."""
 
     task: Task
+    text: bytes
+    """The task as JSON, as its last fact tells it (`wire.snapshot_json`)."""
     partition: int
     offset: int
     steps: tuple[str, ...]

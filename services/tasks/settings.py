@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pydantic import Field
+
 from shared.runtime.settings import ProcessSettings
 
 
@@ -11,8 +13,7 @@ class Settings(ProcessSettings):
     http_port: int = 8081
     timer_poll_seconds: float = 0.2
     """Real time between looks at what time does."""
+    tasks_together: int = Field(80, ge=1)
+    """Tasks written and told together; in a backlog some 400 facts, a megabyte."""
     calendar_file: Path = Path(__file__).with_name("calendars") / "vietnam.yaml"
     policy_file: Path = Path(__file__).with_name("policies") / "default.yaml"
-    jwks_file: Path | None = None
-    jwt_issuer: str = ""
-    jwt_audience: str = "dondoc"

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import orjson
 import pydantic_core
 from pydantic import ValidationError
 
@@ -25,8 +25,7 @@ class UndecodableError(ValueError):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A decoded record: envelope, row of the event table, typed data."""
 
     envelope: Envelope
@@ -99,4 +98,4 @@ def encode(
     if traceparent is not None:
         attributes["traceparent"] = traceparent
     content = data if isinstance(data, bytes) else pydantic_core.to_json(data)
-    return b'%s,"data":%s}' % (pydantic_core.to_json(attributes)[:-1], content)
+    return b'%s,"data":%s}' % (orjson.dumps(attributes, option=orjson.OPT_UTC_Z)[:-1], content)

@@ -9,11 +9,12 @@ and its timers. Lanes go on by themselves: one computes while another waits for 
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -42,8 +43,7 @@ BACKOFF_SECONDS_MAX = 5.0
 LANES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """One decoded record and where it stood."""
 
     event: Event
@@ -114,8 +114,8 @@ class Consumption:
         self._crash = crash
         self._drain_seconds = settings.drain_seconds
         self._locks = [asyncio.Lock() for _ in range(LANES)]
-        # One batch in hand and one waiting, each lane: what is read ahead is bounded.
-        self._queues: list[asyncio.Queue[list[Record]]] = [asyncio.Queue(maxsize=1) for _ in range(LANES)]
+        # One batch in hand and two waiting, each lane: what is read ahead is bounded.
+        self._queues: list[asyncio.Queue[list[Record]]] = [asyncio.Queue(maxsize=2) for _ in range(LANES)]
         self._workers: list[asyncio.Task[None]] = []
         self._stopping = False
         self._partitions: dict[TopicPartition, _Partition] = {}
@@ -144,6 +144,8 @@ class Consumption:
             # A short fetch wait keeps a quiet partition's time fresh: timers are at most two waits late.
             fetch_max_wait_ms=settings.fetch_wait_ms,
             fetch_max_bytes=16 * 1024 * 1024,
+            # Of each partition this much is read ahead; a larger record comes all the same, alone.
+            max_partition_fetch_bytes=512 * 1024,
             session_timeout_ms=settings.kafka_session_timeout_ms,
             heartbeat_interval_ms=max(300, settings.kafka_session_timeout_ms // 4),
             max_poll_interval_ms=300_000,
@@ -214,8 +216,13 @@ class Consumption:
         queue = self._queues[lane]
         while True:
             records = await queue.get()
+            batches = 1
             try:
                 async with self._locks[lane]:
+                    # All that waits by now goes together: a task with several records in it is written once.
+                    while not queue.empty():
+                        records = records + queue.get_nowait()
+                        batches += 1
                     await self._take(records)
             except asyncio.CancelledError:
                 raise
@@ -223,7 +230,8 @@ class Consumption:
                 self._crash("a batch could not be finished", error)
                 raise
             finally:
-                queue.task_done()
+                for _ in range(batches):
+                    queue.task_done()
 
     async def _take(self, records: Sequence[Record]) -> None:
         began = time.perf_counter()
@@ -235,13 +243,13 @@ class Consumption:
                 await self._bury(record, error.reason, error.detail)
             else:
                 good.append(Received(event, record.topic, record.partition, record.offset, record.key))
-        await self._apply_all(good, {(r.topic, r.partition, r.offset): r for r in records})
+        await self._apply_all(good, records)
         self._note_applied(records, good)
         await self._commit()
         for topic in {record.topic for record in records}:
             BATCH_SECONDS.labels(topic).observe(time.perf_counter() - began)
 
-    async def _apply_all(self, batch: Sequence[Received], raw: dict[tuple[str, int, int], Record]) -> None:
+    async def _apply_all(self, batch: Sequence[Received], records: Sequence[Record]) -> None:
         if not batch:
             return
         outcome = await self._try_until_known(batch)
@@ -251,7 +259,7 @@ class Consumption:
         if len(batch) > 1:
             # Somebody in here is poison. One by one, only the guilty goes to the dead letters.
             for received in batch:
-                await self._apply_all([received], raw)
+                await self._apply_all([received], records)
             return
         only = batch[0]
         reason, detail = (
@@ -259,7 +267,9 @@ class Consumption:
             if isinstance(outcome, PermanentError)
             else ("bug", f"{type(outcome).__name__}: {outcome}")
         )
-        await self._bury(raw[only.topic, only.partition, only.offset], reason, detail)
+        place = (only.topic, only.partition, only.offset)
+        raw = next(record for record in records if (record.topic, record.partition, record.offset) == place)
+        await self._bury(raw, reason, detail)
 
     async def _try_until_known(self, batch: Sequence[Received]) -> Exception | None:
         """Apply; wait and repeat while the error can pass. Returns the error that a record causes.
@@ -321,8 +331,8 @@ class Consumption:
 
     @staticmethod
     def _count(batch: Iterable[Received], outcome: str) -> None:
-        for received in batch:
-            RECORDS.labels(received.topic, outcome).inc()
+        for topic, number in Counter(received.topic for received in batch).items():
+            RECORDS.labels(topic, outcome).inc(number)
 
     def _note_applied(self, records: Sequence[Record], good: Sequence[Received]) -> None:
         for record in records:

@@ -41,6 +41,7 @@ async def a_stack(run_dir: Path, **env: str) -> AsyncIterator[Stack]:
             "DONDOC_KAFKA_SESSION_TIMEOUT_MS": "2000",
             # Small batches: many boundaries to be killed at.
             "DONDOC_BATCH_RECORDS_MAX": "25",
+            "DONDOC_TASKS_TOGETHER": "5",
             **env,
         },
     )

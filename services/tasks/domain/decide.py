@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.tasks.domain import milestones as due
 from services.tasks.domain.calendar import WorkingCalendar, local_day
@@ -120,8 +120,7 @@ EXPLANATIONS: dict[Reason, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """One change: what, why, by which cause, from what to what, and the task just after it."""
 
     kind: FactKind
@@ -132,8 +131,7 @@ class Fact:
     task: Task
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The task as it is now, what is to be told, and whether the command was taken."""
 
     task: Task
@@ -410,7 +408,7 @@ def _request_extension(task: Task, command: RequestExtension, cause: Cause, _rul
 
 def _judge(task: Task, verdict: Any, note: str, cause: Cause) -> Task:
     latest = replace(task.results[-1], verdict=verdict, verdict_note=note, verdict_cause=cause)
-    return replace(task, results=(*task.results[:-1], latest))
+    return task.changed(results=(*task.results[:-1], latest))
 
 
 def _verdict(task: Task, verdict: str, note: str, cause: Cause, kind: FactKind) -> Decision:
@@ -588,7 +586,7 @@ _RULES: dict[type[Any], Callable[[Task, Any, Cause, Rules], Decision]] = {
 def _changed(
     task: Task, kind: FactKind, reason: Reason, cause: Cause, *, previous: str, new: str, **changes: Any
 ) -> Decision:
-    task = replace(task, seq=task.seq + 1, **changes)
+    task = task.changed(seq=task.seq + 1, **changes)
     return Decision(task, (Fact(kind, reason, cause, previous, new, task),), reason)
 
 

@@ -74,6 +74,9 @@ def _review_plan(
     )
 
 
+_REMINDERS = frozenset({MilestoneKind.DUE_SOON, MilestoneKind.REVIEW_REMINDER})
+
+
 def milestone_id(task: Task, planned: Planned, version: int) -> str:
     """`{task}:{milestone}:{deadline version}`: a moved deadline re-arms, a retry does not."""
     return f"{task.task_id}:{planned.key}:{version}"
@@ -107,7 +110,7 @@ def pending(task: Task, policy: MilestonePolicy, calendar: WorkingCalendar) -> I
     fired = {milestone.id for milestone in task.milestones if milestone.retracted is None}
     for planned in plan:
         # A reminder from before the deadline was given reminds of nothing; an overdue is true all the same.
-        if planned.at <= since and planned.kind in {MilestoneKind.DUE_SOON, MilestoneKind.REVIEW_REMINDER}:
+        if planned.kind in _REMINDERS and planned.at <= since:
             continue
         if milestone_id(task, planned, version) not in fired:
             yield planned, version

@@ -1,9 +1,12 @@
-"""The task: one agency's share of one obligation, for one period where it recurs. States derive from facts."""
+"""The task: one agency's share of one obligation, for one period where it recurs. States derive from facts.
+
+Values without slots: a change copies all fields in one step, and they are written as JSON in a third of the time.
+"""
 
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 
 class Result(StrEnum):
@@ -38,7 +41,7 @@ class MilestoneKind(StrEnum):
     REVIEW_REMINDER = "review_reminder"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cause:
     """Which event made a fact, who sent it, when it was received (what counts) and when it was recorded."""
 
@@ -48,7 +51,7 @@ class Cause:
     recorded_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Document:
     """A document as people cite it."""
 
@@ -58,7 +61,7 @@ class Document:
     title: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Deadline:
     """One version of the deadline. The highest version is in force; the first stays for ever."""
 
@@ -73,7 +76,7 @@ class Deadline:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ResultEntry:
     """One result handed in, and the verdict on it."""
 
@@ -88,7 +91,7 @@ class ResultEntry:
     verdict_cause: Cause | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Extension:
     """A request for more time and what became of it."""
 
@@ -99,7 +102,7 @@ class Extension:
     outcome_cause: Cause | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Milestone:
     """A milestone that fired."""
 
@@ -113,7 +116,7 @@ class Milestone:
     retracted: Cause | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Obstacle:
     """Something in the way, and its stages."""
 
@@ -127,7 +130,7 @@ class Obstacle:
     cleared: Cause | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Allocation:
     """Money given for the task by a decision."""
 
@@ -138,7 +141,7 @@ class Allocation:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Disbursement:
     """Money paid out, cumulative, as of a day."""
 
@@ -147,7 +150,7 @@ class Disbursement:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Progress:
     """The latest word on progress."""
 
@@ -156,7 +159,7 @@ class Progress:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class End:
     """How the task ended without result."""
 
@@ -167,7 +170,7 @@ class End:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Task:
     """All that is known of a task. Every change makes a new value with a higher `seq`."""
 
@@ -197,6 +200,14 @@ class Task:
     allocations: tuple[Allocation, ...] = ()
     disbursements: tuple[Disbursement, ...] = ()
     ended: End | None = None
+
+    def changed(self, **changes: Any) -> "Task":
+        """`dataclasses.replace` in a quarter of its time, which was a tenth of the work on an event."""
+        fields = self.__dict__
+        assert fields.keys() >= changes.keys(), "no such field"
+        new = object.__new__(Task)
+        new.__dict__.update(fields, **changes)
+        return new
 
     @property
     def deadline(self) -> Deadline | None:

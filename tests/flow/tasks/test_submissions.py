@@ -44,7 +44,7 @@ class Service:
         self.teller = Teller(self.store, self.publish, clock)
         self.shaping = Shaping(self.store, self.teller, self.partition_of, clock, RULES)
         self.handlers = TaskHandlers(
-            self.store, self.teller, self.partition_of, clock, RULES, self.shaping.on_submission
+            self.store, self.teller, self.partition_of, clock, RULES, self.shaping.on_submission, tasks_together=2
         )
         self.shaping.tasks = self.handlers
         self.sweep = Sweep(self.store, self.teller, self.handlers, self.partition_of, clock, RULES)
@@ -462,3 +462,32 @@ def test_a_day_is_what_a_parked_submission_is_given() -> None:
     from services.tasks.sweep import PARKED_HOURS_MAX
 
     assert timedelta(hours=PARKED_HOURS_MAX) == timedelta(days=1)
+
+
+async def test_one_group_that_fails_takes_none_of_the_others_with_it(service: Service) -> None:
+    """INVARIANT: a batch that could not be finished is applied in full when it comes again, each fact told once more
+    at most."""
+    agencies = [f"H48.{number}" for number in range(20, 31)]
+    await service.on(
+        agency(OFFICE, "chairman_office"),
+        agency(STANDING, "standing"),
+        *[agency(code) for code in agencies],
+        directive(obligation(leads=agencies)),
+    )
+    told = len(service.told)
+    records = await service.receive(
+        *[
+            say("task.acknowledged", {"task_id": f"H48/TB-1/II.1.h/{code}"}, by=code, event_id=f"a-{code}")
+            for code in agencies
+        ]
+    )
+    service.lose_next_publish = True
+
+    with pytest.raises(ConnectionError):
+        await service.handlers.on_submissions(records)
+    await service.handlers.on_submissions(records)
+
+    ids = [decode(TASKS.name, one.value).envelope.id for one in service.told[told:]]
+    assert sorted(set(ids)) == sorted(f"H48/TB-1/II.1.h/{code}:2" for code in agencies)
+    assert len(ids) == len(set(ids))
+    assert {(await service.outcome(f"a-{code}"))[0] for code in agencies} == {"applied"}

@@ -294,3 +294,12 @@ def test_the_original_deadline_and_the_order_of_facts_survive_any_stream(
     assert task.deadlines[0] == before.deadlines[0]
     assert [int(fact.split(":")[0]) for fact in facts] == list(range(2, len(facts) + 2))
     assert task.seq == 1 + len(facts)
+
+
+def test_a_changed_task_is_what_replace_makes_and_leaves_the_old_one_alone() -> None:
+    task = a_task()
+
+    assert task.changed(seq=7, progress=None) == replace(task, seq=7, progress=None)
+    assert task.seq != 7
+    with pytest.raises(AssertionError):
+        task.changed(sequence=7)

@@ -1,0 +1,50 @@
+"""Publishing to a real Kafka: every record arrives, in order per key, whichever way it is sent."""
+
+from collections import defaultdict
+
+import pytest
+from aiokafka.errors import MessageSizeTooLargeError
+
+from deploy.local.kafka_apache import ApacheKafka
+from shared.contracts.topics import INDICATORS
+from shared.runtime.publishing import MANY_RECORDS, MAX_REQUEST_BYTES, Outgoing, Publisher
+from tests.support.workload import read_topic
+
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
+
+
+@pytest.mark.parametrize("number", [MANY_RECORDS - 1, MANY_RECORDS, 3_000])
+async def test_records_of_a_key_keep_their_order_and_lie_where_every_client_puts_them(
+    kafka: ApacheKafka, number: int
+) -> None:
+    records = [
+        Outgoing(INDICATORS.name, f"{number}/{position % 7}".encode(), f"{position}".encode() * 200, (("h", None),))
+        for position in range(number)
+    ]
+    publisher = Publisher(kafka.bootstrap, client_id="test")
+    await publisher.start()
+    try:
+        await publisher.publish(records)
+        places = {record.key: await publisher.partition_of(INDICATORS.name, record.key or b"") for record in records}
+    finally:
+        await publisher.stop()
+
+    found = defaultdict(list)
+    for record in await read_topic(kafka.bootstrap, INDICATORS.name):
+        if record.key in places:
+            assert record.partition == places[record.key]
+            assert record.headers == (("h", None),)
+            found[record.key].append(record.value)
+    assert found == {key: [one.value for one in records if one.key == key] for key in places}
+
+
+@pytest.mark.parametrize("number", [1, MANY_RECORDS])
+async def test_a_record_too_large_for_a_request_is_refused(kafka: ApacheKafka, number: int) -> None:
+    records = [Outgoing(INDICATORS.name, b"large", b"x" * (MAX_REQUEST_BYTES + 1))] * number
+    publisher = Publisher(kafka.bootstrap, client_id="test")
+    await publisher.start()
+    try:
+        with pytest.raises(MessageSizeTooLargeError):
+            await publisher.publish(records)
+    finally:
+        await publisher.stop()
