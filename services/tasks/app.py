@@ -33,7 +33,10 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     store = MongoTaskStore(client[f"{settings.database_prefix}_{SERVICE}"])
     watchdog = Watchdog(settings.stuck_seconds, crash)
     publisher = Publisher(
-        settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}", beat=lambda: watchdog.beat("poll")
+        settings.kafka_bootstrap_servers,
+        client_id=f"dondoc-{SERVICE}",
+        beat=lambda: watchdog.beat("poll"),
+        fills_batches=True,
     )
 
     async def publish(messages: Sequence[Message]) -> None:

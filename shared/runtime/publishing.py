@@ -35,7 +35,7 @@ class Outgoing(NamedTuple):
 STUCK_PRODUCER_SECONDS = 300
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 MANY_RECORDS = 50
-"""From so many records on we fill batches ourselves. Fewer are better off sharing a batch with what others send."""
+"""From so many records on a publisher may fill batches itself; fewer are better off in a batch with others'."""
 
 # Pure Python, and a task's facts follow each other: remembered, it is a twentieth of the price.
 _hash_of = lru_cache(maxsize=10_000)(murmur2)
@@ -61,8 +61,20 @@ class PublishTimeoutError(TransientError):
 class Publisher:
     """One idempotent producer of one process."""
 
-    def __init__(self, bootstrap_servers: str, *, client_id: str, beat: Callable[[], None] | None = None) -> None:
-        """`beat` is called every second while the broker is awaited, at most STUCK_PRODUCER_SECONDS."""
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        *,
+        client_id: str,
+        beat: Callable[[], None] | None = None,
+        fills_batches: bool = False,
+    ) -> None:
+        """`beat` is called every second while the broker is awaited, at most STUCK_PRODUCER_SECONDS.
+
+        `fills_batches`: many records of one call go out as batches of their own. For a process with few callers at a
+        time: aiokafka lets such a batch wait until its partition's queue is empty, and among many callers some starve.
+        """
+        self._fills_batches = fills_batches
         self._beat = beat
         self._bootstrap_servers = bootstrap_servers
         self._client_id = client_id
@@ -122,7 +134,7 @@ class Publisher:
             PUBLISHED.labels(topic).inc(number)
 
     async def _send(self, producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None:
-        if len(records) < MANY_RECORDS:
+        if not self._fills_batches or len(records) < MANY_RECORDS:
             acks = [await producer.send(r.topic, value=r.value, key=r.key, headers=list(r.headers)) for r in records]
         else:
             acks = await self._send_batches(producer, records)

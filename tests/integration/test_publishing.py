@@ -1,5 +1,6 @@
 """Publishing to a real Kafka: every record arrives, in order per key, whichever way it is sent."""
 
+import asyncio
 from collections import defaultdict
 
 import pytest
@@ -13,15 +14,21 @@ from tests.support.workload import read_topic
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
 
 
+@pytest.mark.parametrize("fills_batches", [False, True])
 @pytest.mark.parametrize("number", [MANY_RECORDS - 1, MANY_RECORDS, 3_000])
 async def test_records_of_a_key_keep_their_order_and_lie_where_every_client_puts_them(
-    kafka: ApacheKafka, number: int
+    kafka: ApacheKafka, number: int, fills_batches: bool
 ) -> None:
     records = [
-        Outgoing(INDICATORS.name, f"{number}/{position % 7}".encode(), f"{position}".encode() * 200, (("h", None),))
+        Outgoing(
+            INDICATORS.name,
+            f"{fills_batches}/{number}/{position % 7}".encode(),
+            f"{position}".encode() * 200,
+            (("h", None),),
+        )
         for position in range(number)
     ]
-    publisher = Publisher(kafka.bootstrap, client_id="test")
+    publisher = Publisher(kafka.bootstrap, client_id="test", fills_batches=fills_batches)
     await publisher.start()
     try:
         await publisher.publish(records)
@@ -41,10 +48,31 @@ async def test_records_of_a_key_keep_their_order_and_lie_where_every_client_puts
 @pytest.mark.parametrize("number", [1, MANY_RECORDS])
 async def test_a_record_too_large_for_a_request_is_refused(kafka: ApacheKafka, number: int) -> None:
     records = [Outgoing(INDICATORS.name, b"large", b"x" * (MAX_REQUEST_BYTES + 1))] * number
-    publisher = Publisher(kafka.bootstrap, client_id="test")
+    publisher = Publisher(kafka.bootstrap, client_id="test", fills_batches=True)
     await publisher.start()
     try:
         with pytest.raises(MessageSizeTooLargeError):
             await publisher.publish(records)
+    finally:
+        await publisher.stop()
+
+
+async def test_no_caller_among_many_waits_in_vain(kafka: ApacheKafka) -> None:
+    """INVARIANT: however many requests an edge has in hand, each is acknowledged while the broker keeps up.
+
+    If this broke, an agency's batch would be refused because others sent theirs at the same time.
+    """
+    publisher = Publisher(kafka.bootstrap, client_id="test")
+    await publisher.start()
+    try:
+        for _ in range(10):
+            await asyncio.gather(
+                *(
+                    publisher.publish(
+                        [Outgoing(INDICATORS.name, b"many/%d" % caller, b"x" * 300)] * 100, timeout_seconds=5
+                    )
+                    for caller in range(60)
+                )
+            )
     finally:
         await publisher.stop()
