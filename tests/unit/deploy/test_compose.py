@@ -69,7 +69,7 @@ def test_the_broker_makes_no_topic_by_itself() -> None:
     ("file", "old", "new", "found"),
     [
         ("docker-compose.yml", "  MONGODB_URI:", "  # MONGODB_URI:", "reporting needs MONGODB_URI"),
-        ("docker-compose.yml", "  DONDOC_JWKS_FILE:", "  # DONDOC_JWKS_FILE:", "tasks needs DONDOC_JWKS_FILE"),
+        ("docker-compose.yml", "  DONDOC_JWKS_FILE:", "  # DONDOC_JWKS_FILE:", "ingest needs DONDOC_JWKS_FILE"),
         ("docker-compose.yml", 'HTTP_PORT: "8081"', 'HTTP_PORT: "8091"', "tasks is not scraped at tasks:8091"),
         (".env.example", "STUCK_SECONDS=60.0", "STUCK_SECONDS=90.0", "DONDOC_STUCK_SECONDS shows '90.0'"),
         ("docs/runbook.md", "## DeadLetter\n", "## DeadLetter\n\n## Old\n", "Old is no alert"),
