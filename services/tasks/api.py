@@ -7,20 +7,25 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import pydantic_core
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from services.tasks import openapi, wire
+from services.tasks.domain.calendar import local_day, start_of
 from services.tasks.domain.deadlines import schedule_at
 from services.tasks.domain.decide import Rules
-from services.tasks.domain.task import Result, Task
+from services.tasks.domain.preview import days_of
+from services.tasks.domain.task import Cause, Result, Task
 from services.tasks.ports import Change, LedgerEntry, Stored, TaskFilter
+from shared.contracts.codec import explain
 from shared.runtime.clock import Clock
 from shared.runtime.problems import problem
 
 PAGE_DEFAULT = 50
 PAGE_MAX = 500
+BODY_MAX_BYTES = 10_000
 FILTERS = frozenset({"agency", "result", "directive", "due_before", "schedule", "cursor", "limit", "province"})
 
 
@@ -52,6 +57,7 @@ class TaskApi:
             Route("/v1/tasks/{task_id:path}/history", self.history),
             Route("/v1/tasks/{task_id:path}", self.task),
             Route("/v1/submissions/{submission_id:path}", self.submission),
+            Route("/v1/due-dates", self.due_dates, methods=["POST"]),
         ]
 
     async def openapi(self, _: Request) -> Response:
@@ -131,6 +137,30 @@ class TaskApi:
                 "reason": entry.reason,
                 "detail": entry.detail,
                 "id_reused": entry.reused,
+            }
+        )
+
+    async def due_dates(self, request: Request) -> Response:
+        """What days a due rule gives. Nothing is stored."""
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_MAX_BYTES:
+                return problem(413, "body_too_large", f"A due rule has at most {BODY_MAX_BYTES} bytes.")
+        try:
+            asked = wire.DueDatesAsked.model_validate_json(body, strict=True, extra="forbid")
+        except ValidationError as error:
+            return problem(422, "invalid_rule", explain(error))
+        now = self._clock.now()
+        issued_on = asked.issued_on or local_day(now)
+        assigned = Cause("preview", "preview", start_of(issued_on), now)
+        rule = wire.due_rule(asked.due, issued_on)
+        days = days_of(rule, self._rules.calendar, assigned=assigned, count=asked.count)
+        return answer(
+            {
+                "issued_on": issued_on,
+                "calendar": self._rules.calendar.version,
+                "dates": [wire.due_date(day) for day in days],
             }
         )
 

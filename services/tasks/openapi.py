@@ -22,7 +22,8 @@ _TEXT = {"type": "string"}
 def document() -> dict[str, Any]:
     """The whole description."""
     snapshot = wire.snapshot_schema("#/components/schemas/{model}")
-    parts: dict[str, Any] = snapshot.pop("$defs", {})
+    asked = wire.DueDatesAsked.model_json_schema(ref_template="#/components/schemas/{model}")
+    parts: dict[str, Any] = {**snapshot.pop("$defs", {}), **asked.pop("$defs", {})}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Đôn đốc: tasks", "version": "1"},
@@ -44,6 +45,7 @@ def document() -> dict[str, Any]:
                     "responses": {"200": _content("The history.", "History"), "404": _problem("`unknown_task`")},
                 }
             },
+            "/v1/due-dates": {"post": _due_dates()},
             "/v1/submissions/{id}": {
                 "get": {
                     "operationId": "getSubmission",
@@ -83,6 +85,8 @@ def document() -> dict[str, Any]:
                 },
                 "History": _history(),
                 "Submission": _submission(),
+                "DueDatesAsked": asked,
+                "DueDates": _dates(),
                 "Problem": _problem_schema(),
             }
         },
@@ -107,6 +111,54 @@ def _list() -> dict[str, Any]:
         "responses": {
             "200": _content("A page.", "TaskPage"),
             "400": _problem("`unknown_filter`, `malformed_filter`"),
+        },
+    }
+
+
+def _due_dates() -> dict[str, Any]:
+    example = {
+        "due": {"kind": "recurring", "every": "monthly", "boundary": "before", "day": 20, "starts_on": "2024-10-14"},
+        "issued_on": "2024-10-14",
+        "count": 3,
+    }
+    schema = {"$ref": "#/components/schemas/DueDatesAsked"}
+    return {
+        "operationId": "previewDueDates",
+        "summary": "What days a due rule gives, with the reading of each. Nothing is stored.",
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schema, "example": example}},
+        },
+        "responses": {
+            "200": _content("The days; none for a rule without a day.", "DueDates"),
+            "413": _problem("`body_too_large`"),
+            "422": _problem("`invalid_rule`"),
+        },
+    }
+
+
+def _dates() -> dict[str, Any]:
+    day = {"type": "string", "format": "date"}
+    fields: dict[str, dict[str, Any]] = {
+        "period": {"type": ["string", "null"]},
+        "opens_on": _DAY,
+        "nominal": {**day, "description": "The last day that the words allow."},
+        "legal": {**day, "description": "What counts: moved to a working day where the policy moves it."},
+        "operational": {**day, "description": "The last working day on or before the nominal day."},
+        "due_at": {**_INSTANT, "description": "From this instant on a result is late."},
+        "policy": _TEXT,
+        "citation": _TEXT,
+    }
+    return {
+        "type": "object",
+        "required": ["issued_on", "calendar", "dates"],
+        "properties": {
+            "issued_on": day,
+            "calendar": {"type": "string", "description": "Version of the working calendar."},
+            "dates": {
+                "type": "array",
+                "items": {"type": "object", "required": list(fields), "properties": fields},
+            },
         },
     }
 

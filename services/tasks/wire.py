@@ -3,23 +3,25 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from typing import Annotated, Any
 
 import orjson
 import pydantic_core
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from services.tasks.domain import commands
 from services.tasks.domain.deadlines import Boundary, DueRule, FixedRule, OpenEndedRule, RecurringRule, RelativeRule
 from services.tasks.domain.decide import Fact, FactKind
 from services.tasks.domain.directive import Obligation
+from services.tasks.domain.preview import Day
 from services.tasks.domain.task import Cause, Document, Task
 from services.tasks.ports import Buried, Change, LedgerEntry, Message, Position, Registry
 from shared.contracts import agency_events as said
 from shared.contracts import authority_events as ordered
 from shared.contracts import due_rules
 from shared.contracts.codec import Event, encode, event_key
+from shared.contracts.model import Day as WireDay
 from shared.contracts.model import Document as WireDocument
 from shared.contracts.model import Part
 from shared.contracts.task_facts import TaskSnapshot
@@ -138,21 +140,46 @@ def command(data: Part) -> commands.Command | None:
     return None
 
 
-def due_rule(rule: due_rules.DueRule, issued: ordered.DirectiveIssued) -> DueRule:
-    """The domain's due rule."""
+def due_rule(rule: due_rules.DueRule, issued_on: date) -> DueRule:
+    """The domain's due rule, of a directive issued on a day."""
     match rule:
         case due_rules.FixedDue():
             return FixedRule(Boundary(rule.boundary.value), rule.day, rule.period, rule.hour)
         case due_rules.RecurringDue():
             return RecurringRule(
-                rule.every.value, Boundary(rule.boundary.value), rule.day, rule.starts_on, rule.ends_on
+                rule.every.value, Boundary(rule.boundary.value), rule.day, rule.starts_on, rule.ends_on, rule.hour
             )
         case due_rules.RelativeDue():
             working = rule.unit is due_rules.DayUnit.WORKING
-            after = {"directive_issued": issued.issued_on, "assigned": None}.get(str(rule.after), rule.after)
+            after = {"directive_issued": issued_on, "assigned": None}.get(str(rule.after), rule.after)
             return RelativeRule(rule.days, working, None if isinstance(after, str) else after)
         case due_rules.OpenEndedDue():
             return OpenEndedRule(rule.nature.value)
+
+
+class DueDatesAsked(Part):
+    """A due rule as a directive would state it, and the day the directive would be issued."""
+
+    due: due_rules.DueRule
+    issued_on: WireDay | None = None
+    """Today where it is left out; a rule that counts days counts from here."""
+    count: Annotated[int, Field(ge=1, le=100)] = 12
+    """How many of a recurring rule's days to tell."""
+
+
+def due_date(day: Day) -> dict[str, Any]:
+    """One deadline of a rule, as the API tells it."""
+    found = day.deadline
+    return {
+        "period": day.period.id if day.period else None,
+        "opens_on": day.period.starts_on if day.period else None,
+        "nominal": found.nominal,
+        "legal": found.legal,
+        "operational": found.operational,
+        "due_at": found.due_at,
+        "policy": found.policy,
+        "citation": found.citation,
+    }
 
 
 def obligation(
@@ -176,7 +203,7 @@ def obligation(
         bases=item.bases,
         leads=leads,
         cooperating=cooperating,
-        due=due_rule(item.due, issued),
+        due=due_rule(item.due, issued.issued_on),
         acceptance=item.acceptance,
         reviewer=reviewer,
         prior_document=document(item.extended_by.document) if item.extended_by else None,

@@ -47,7 +47,8 @@ def event_key(source: str, event_id: str) -> str:
     return f"{source}#{event_id}" if plain else f"{len(source)}:{source}#{event_id}"
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """What is wrong where: JSON pointers and words, at most ten."""
     return "; ".join(
         f"/{'/'.join(str(part) for part in item['loc'])}: {item['msg']}"
         for item in error.errors(include_url=False, include_context=False, include_input=False)[:10]
@@ -61,14 +62,14 @@ def decode(topic: str, value: bytes | None) -> Event:
     try:
         envelope = Envelope.model_validate_json(value)
     except ValidationError as error:
-        raise UndecodableError("malformed", _explain(error)) from error
+        raise UndecodableError("malformed", explain(error)) from error
     kind = BY_TOPIC.get(topic, {}).get(envelope.type)
     if kind is None:
         raise UndecodableError("unknown_type", f"{envelope.type!r} is no event type of {topic}")
     try:
         data = kind.model.model_validate(envelope.data)
     except ValidationError as error:
-        raise UndecodableError("invalid_data", _explain(error)) from error
+        raise UndecodableError("invalid_data", explain(error)) from error
     return Event(envelope, kind, data)
 
 

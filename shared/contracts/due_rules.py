@@ -38,6 +38,7 @@ class Boundary(StrEnum):
 class Every(StrEnum):
     """How often a recurring obligation falls due."""
 
+    DAILY = "daily"
     WEEKLY = "weekly"
     MONTHLY = "monthly"
     QUARTERLY = "quarterly"
@@ -92,6 +93,8 @@ class RecurringDue(Part):
     """Day of the period's last month; ISO weekday (1 to 7) for weekly rules. Absent with `within`."""
     starts_on: Day
     ends_on: Day | None = None
+    hour: LocalTime | None = None
+    """Local time on the last day where the document gives one; otherwise the day ends at 24:00."""
 
     @model_validator(mode="after")
     def _day_fits_boundary(self) -> "RecurringDue":
@@ -99,6 +102,8 @@ class RecurringDue(Part):
             raise ValueError("'before' and 'by' take a day, 'within' takes none")
         if self.ends_on is not None and self.ends_on < self.starts_on:
             raise ValueError("ends_on is before starts_on")
+        if self.every is Every.DAILY and self.day is not None:
+            raise ValueError("a daily rule names no day; use 'within', with an hour where the document gives one")
         if self.every is Every.WEEKLY and self.day is not None and self.day > 7:
             raise ValueError("a weekly rule names an ISO weekday, 1 to 7")
         return self

@@ -21,6 +21,32 @@ class Boundary(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """How one wording is read. `rolls_forward`: a last day off moves to the next working day."""
+
+    name: str
+    rolls_forward: bool
+    citation: str
+
+
+POLICIES: dict[Boundary, Policy] = {
+    # Rolling a "before" forward would cross the very day the document names (domain §0.4).
+    Boundary.BEFORE: Policy(
+        "before-named-day",
+        False,
+        "“trước ngày D”: ngày cuối là D − 1, không lùi sang ngày làm việc sau vì sẽ vượt ngày đã nêu",
+    ),
+    Boundary.BY: Policy("by-named-day", True, "BLDS 2015 Điều 148 khoản 5 (áp dụng tương tự)"),
+    Boundary.WITHIN: Policy("within-period", True, "BLDS 2015 Điều 146, 148 khoản 5 (áp dụng tương tự)"),
+}
+EACH_DAY = Policy(
+    "each-day",
+    False,
+    "báo cáo hằng ngày: mỗi ngày là một kỳ, không chuyển sang ngày làm việc sau vì kỳ sau đã bắt đầu",
+)
+
+
+@dataclass(frozen=True, slots=True)
 class FixedRule:
     """One named day or period."""
 
@@ -32,13 +58,19 @@ class FixedRule:
 
 @dataclass(frozen=True, slots=True)
 class RecurringRule:
-    """A day in every period from `starts_on` to `ends_on`."""
+    """A day in every period from `starts_on` to `ends_on`; with an hour where the document gives one."""
 
-    every: Literal["weekly", "monthly", "quarterly", "half_yearly", "yearly"]
+    every: Literal["daily", "weekly", "monthly", "quarterly", "half_yearly", "yearly"]
     boundary: Boundary
     day: int | None
     starts_on: date
     ends_on: date | None = None
+    hour: time | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """How its days are read."""
+        return EACH_DAY if self.every == "daily" else POLICIES[self.boundary]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +91,6 @@ class OpenEndedRule:
 
 
 DueRule = FixedRule | RecurringRule | RelativeRule | OpenEndedRule
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How one wording is read. `rolls_forward`: a last day off moves to the next working day."""
-
-    name: str
-    rolls_forward: bool
-    citation: str
-
-
-POLICIES: dict[Boundary, Policy] = {
-    # Rolling a "before" forward would cross the very day the document names (domain §0.4).
-    Boundary.BEFORE: Policy(
-        "before-named-day",
-        False,
-        "“trước ngày D”: ngày cuối là D − 1, không lùi sang ngày làm việc sau vì sẽ vượt ngày đã nêu",
-    ),
-    Boundary.BY: Policy("by-named-day", True, "BLDS 2015 Điều 148 khoản 5 (áp dụng tương tự)"),
-    Boundary.WITHIN: Policy("within-period", True, "BLDS 2015 Điều 146, 148 khoản 5 (áp dụng tương tự)"),
-}
 
 
 def last_day_of(period: str) -> date:

@@ -6,9 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from services.tasks.domain.deadlines import POLICIES, DueRule, RecurringRule, deadline, single_deadline
+from services.tasks.domain.deadlines import DueRule, RecurringRule, single_deadline
 from services.tasks.domain.decide import Rules
-from services.tasks.domain.recurrence import Period, opened_by
+from services.tasks.domain.recurrence import Period, opened_by, period_deadline
 from services.tasks.domain.task import Cause, Deadline, Document, Task
 
 
@@ -105,7 +105,7 @@ def period_tasks(obligation: Obligation, period: Period, *, recorded_at: datetim
     if period.opens_at > cause.received_at:
         opening = f"{obligation.obligation_id}:opens:{period.id}"
         cause = Cause(opening, "clock", period.opens_at, recorded_at)
-    last_day = deadline(period.nominal, POLICIES[due.boundary], rules.calendar, version=1, cause=cause)
+    last_day = period_deadline(due, period, rules.calendar, cause=cause)
     for agency in obligation.leads:
         yield _task(obligation, agency, period.id, cause, (last_day,))
 

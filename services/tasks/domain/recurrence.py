@@ -4,12 +4,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from services.tasks.domain.calendar import start_of
-from services.tasks.domain.deadlines import Boundary, RecurringRule, last_day_of, named_in_month, nominal_day
+from services.tasks.domain.calendar import WorkingCalendar, start_of
+from services.tasks.domain.deadlines import (
+    Boundary,
+    RecurringRule,
+    deadline,
+    last_day_of,
+    named_in_month,
+    nominal_day,
+)
+from services.tasks.domain.task import Cause, Deadline
 
-_PERIODS_MAX = 5_000
-"""A weekly rule over 96 years; a rule that yields more is broken."""
+_PERIODS_MAX = 40_000
+"""A daily rule over 109 years; a rule that yields more is broken."""
 
+_DAYS = {"daily": 1, "weekly": 7}
 _MONTHS = {"monthly": 1, "quarterly": 3, "half_yearly": 6, "yearly": 12}
 
 
@@ -40,6 +49,8 @@ def periods(rule: RecurringRule) -> Iterator[Period]:
 
 
 def _first_day(rule: RecurringRule, day: date) -> date:
+    if rule.every == "daily":
+        return day
     if rule.every == "weekly":
         return day - timedelta(days=day.weekday())
     months = _MONTHS[rule.every]
@@ -47,8 +58,8 @@ def _first_day(rule: RecurringRule, day: date) -> date:
 
 
 def _next_first_day(rule: RecurringRule, day: date) -> date:
-    if rule.every == "weekly":
-        return day + timedelta(days=7)
+    if rule.every in _DAYS:
+        return day + timedelta(days=_DAYS[rule.every])
     month = day.month - 1 + _MONTHS[rule.every]
     return date(day.year + month // 12, month % 12 + 1, 1)
 
@@ -67,6 +78,8 @@ def _period(rule: RecurringRule, first: date) -> Period:
 
 def _period_id(rule: RecurringRule, first: date) -> str:
     match rule.every:
+        case "daily":
+            return first.isoformat()
         case "weekly":
             year, week, _ = first.isocalendar()
             return f"{year}-W{week:02d}"
@@ -78,6 +91,11 @@ def _period_id(rule: RecurringRule, first: date) -> str:
             return f"{first.year}-H{1 if first.month <= 6 else 2}"
         case "yearly":
             return str(first.year)
+
+
+def period_deadline(rule: RecurringRule, period: Period, calendar: WorkingCalendar, *, cause: Cause) -> Deadline:
+    """The first deadline of one period's tasks."""
+    return deadline(period.nominal, rule.policy, calendar, version=1, cause=cause, hour=rule.hour)
 
 
 def opened_by(rule: RecurringRule, instant: datetime) -> Iterator[Period]:
@@ -93,4 +111,4 @@ def next_opening(rule: RecurringRule, instant: datetime) -> datetime | None:
     return next((period.opens_at for period in periods(rule) if period.opens_at > instant), None)
 
 
-__all__ = ["Boundary", "Period", "next_opening", "opened_by", "periods"]
+__all__ = ["Boundary", "Period", "next_opening", "opened_by", "period_deadline", "periods"]

@@ -1,8 +1,11 @@
 """From words to dates: the notice's phrases, the boundaries of the Civil Code, and how a task stands."""
 
-from datetime import date
+from datetime import date, time, timedelta
+from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.tasks.domain.calendar import WorkingCalendar, end_of
 from services.tasks.domain.commands import AcceptResult, GrantExtension, ReturnResult, SubmitResult
@@ -16,6 +19,7 @@ from services.tasks.domain.deadlines import (
     schedule_at,
     single_deadline,
 )
+from services.tasks.domain.preview import days_of
 from services.tasks.domain.recurrence import next_opening, opened_by, periods
 from services.tasks.domain.task import Schedule
 from services.tasks.rules import read_calendar
@@ -110,6 +114,7 @@ def test_a_rule_starts_with_the_first_period_whose_last_day_is_not_past() -> Non
 @pytest.mark.parametrize(
     ("every", "ids"),
     [
+        ("daily", ["2024-10-14", "2024-10-15"]),
         ("weekly", ["2024-W42", "2024-W43"]),
         ("quarterly", ["2024-Q4", "2025-Q1"]),
         ("half_yearly", ["2024-H2", "2025-H1"]),
@@ -121,6 +126,84 @@ def test_periods_follow_the_calendar(every: str, ids: list[str]) -> None:
     found = periods(rule)
 
     assert [next(found).id, next(found).id] == ids
+
+
+@pytest.mark.parametrize(
+    ("rule", "days"),
+    [
+        # báo cáo hằng ngày trước 16 giờ: the Saturday's report is due on the Saturday
+        (
+            RecurringRule("daily", Boundary.WITHIN, None, date(2024, 10, 18), hour=time(16)),
+            [
+                ("2024-10-18", "2024-10-18 16:00"),
+                ("2024-10-19", "2024-10-19 16:00"),
+                ("2024-10-20", "2024-10-20 16:00"),
+            ],
+        ),
+        # báo cáo tuần trước 16 giờ thứ Sáu; 2/5/2025 was a Friday off, so its report is due on Monday at that hour
+        (
+            RecurringRule("weekly", Boundary.BY, 5, date(2025, 4, 21), hour=time(16)),
+            [("2025-W17", "2025-04-25 16:00"), ("2025-W18", "2025-05-05 16:00"), ("2025-W19", "2025-05-09 16:00")],
+        ),
+        # báo cáo quý chậm nhất ngày 14 của tháng cuối quý (Nghị định 09/2019/NĐ-CP, chốt số liệu ngày 14)
+        (
+            RecurringRule("quarterly", Boundary.BY, 14, date(2024, 10, 14)),
+            [("2024-Q4", "2024-12-17 00:00"), ("2025-Q1", "2025-03-15 00:00"), ("2025-Q2", "2025-06-17 00:00")],
+        ),
+        # trong sáu tháng, không nêu ngày: giữa năm là 30/6, cuối năm là 31/12 (BLDS 2015 Điều 146)
+        (
+            RecurringRule("half_yearly", Boundary.WITHIN, None, date(2024, 10, 14)),
+            [("2024-H2", "2025-01-01 00:00"), ("2025-H1", "2025-07-01 00:00"), ("2025-H2", "2026-01-01 00:00")],
+        ),
+        # ngày 31 hằng tháng: a month without that day has its last day (BLDS 2015 Điều 148 khoản 3)
+        (
+            RecurringRule("monthly", Boundary.BY, 31, date(2024, 9, 1)),
+            [("2024-09", "2024-10-01 00:00"), ("2024-10", "2024-11-01 00:00"), ("2024-11", "2024-12-03 00:00")],
+        ),
+        (FixedRule(Boundary.BY, date(2024, 10, 25), hour=time(17)), [(None, "2024-10-25 17:00")]),
+        # Saturday 26/4/2025 was worked, 30/4 to 4/5 were off: 25, 26, 28, 29/4 and 5/5
+        (RelativeRule(5, working=True, after=date(2025, 4, 24)), [(None, "2025-05-06 00:00")]),
+        (OpenEndedRule("standing"), []),
+    ],
+)
+def test_the_days_of_a_rule_can_be_seen_before_it_is_signed(
+    rule: FixedRule | RecurringRule | RelativeRule | OpenEndedRule, days: list[tuple[str | None, str]]
+) -> None:
+    found = days_of(rule, VIETNAM, assigned=a_cause("2024-10-14 08:00"), count=3)
+
+    assert [(day.period.id if day.period else None, day.deadline.due_at) for day in found] == [
+        (period, at(due_at)) for period, due_at in days
+    ]
+    assert all(day.deadline.citation and day.deadline.policy for day in found)
+
+
+_RULES = st.builds(
+    RecurringRule,
+    st.sampled_from(["daily", "weekly", "monthly", "quarterly", "half_yearly", "yearly"]),
+    st.just(Boundary.WITHIN),
+    st.none(),
+    st.dates(date(2020, 1, 1), date(2030, 12, 31)),
+    hour=st.none() | st.times(),
+)
+
+
+@given(rule=_RULES, count=st.integers(1, 30))
+@settings(max_examples=300, deadline=None)
+def test_periods_neither_overlap_nor_leave_a_gap(rule: RecurringRule, count: int) -> None:
+    """INVARIANT: a duty that recurs has exactly one period at any time after it began.
+
+    If this broke, an agency would be asked twice, or never.
+    """
+    found = [day.period for day in days_of(rule, PLAIN, assigned=a_cause(), count=count)]
+
+    assert len({period.id for period in found if period}) == count
+    for this, following in pairwise(found):
+        assert this is not None
+        assert following is not None
+        assert this.nominal + timedelta(days=1) == following.starts_on
+    first = found[0]
+    assert first is not None
+    assert first.starts_on <= rule.starts_on <= first.nominal
 
 
 def test_periods_missed_in_an_outage_all_open_once_and_the_next_one_is_known() -> None:
