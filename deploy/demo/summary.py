@@ -82,7 +82,7 @@ def summary(
     return {
         "obligations": obligations,
         "tasks": [
-            {name: task[name] for name in (*names, "days_late", "extensions")}
+            {name: task[name] for name in (*names, "days_late", "times_extended")}
             for task in sorted(tasks, key=lambda task: str(task["task_id"]))
         ],
         "alerts": dict(alerts),

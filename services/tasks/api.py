@@ -109,7 +109,7 @@ class TaskApi:
         changes = await self._store.history(task_id)
         if changes is None:
             return problem(404, "unknown_task", f"No task {task_id} is known. Check the id, or wait for its directive.")
-        return answer({"task_id": task_id, "changes": changes})
+        return answer({"task_id": task_id, "changes": [change._asdict() for change in changes]})
 
     async def submission(self, request: Request) -> Response:
         """What became of a submission. With `?source=` where several sources use the same id."""
@@ -182,7 +182,7 @@ class TaskApi:
             "operational": due.operational if due else None,
             "original": task.deadlines[0].nominal if task.deadlines else None,
             "policy": due.policy if due else None,
-            "extensions": max(0, len(task.deadlines) - 1),
+            "times_extended": max(0, len(task.deadlines) - 1),
         }
 
 
@@ -197,6 +197,9 @@ def _write_cursor(task_id: str) -> str:
 
 def _read_cursor(cursor: str) -> str:
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        after = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        if not after:
+            raise ValueError("the cursor is empty; leave it out to begin at the beginning")
+        return after
     except (binascii.Error, UnicodeDecodeError) as error:
         raise ValueError("the cursor is not one of ours; take it from `next`") from error

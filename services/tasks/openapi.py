@@ -179,7 +179,7 @@ def _row() -> dict[str, Any]:
         "operational": _DAY,
         "original": _DAY,
         "policy": {"type": ["string", "null"]},
-        "extensions": {"type": "integer", "minimum": 0},
+        "times_extended": {"type": "integer", "minimum": 0},
     }
     return {"type": "object", "required": list(fields), "properties": fields}
 
