@@ -148,6 +148,10 @@ def _dates() -> dict[str, Any]:
         "due_at": {**_INSTANT, "description": "From this instant on a result is late."},
         "policy": _TEXT,
         "citation": _TEXT,
+        "decided": {
+            "type": "boolean",
+            "description": "False where a later decision on holidays or swapped days may still move a date.",
+        },
     }
     return {
         "type": "object",

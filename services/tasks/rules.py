@@ -24,6 +24,7 @@ class _Row(BaseModel):
 class _CalendarFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
     version: str
+    decided_years: tuple[Annotated[int, Field(ge=FIRST_YEAR, le=LAST_YEAR)], ...] = ()
     days_off: tuple[_Row, ...]
     days_worked: tuple[_Row, ...]
 
@@ -49,7 +50,9 @@ def read_calendar(path: Path) -> WorkingCalendar:
     content = _CalendarFile.model_validate(yaml.safe_load(path.read_text()))
     public = holidays.country_holidays("VN", years=range(FIRST_YEAR, LAST_YEAR + 1))
     days_off = {*public.keys(), *(row.day for row in content.days_off)}
-    return WorkingCalendar.of(days_off, (row.day for row in content.days_worked), content.version)
+    return WorkingCalendar.of(
+        days_off, (row.day for row in content.days_worked), content.version, content.decided_years
+    )
 
 
 def read_policy(path: Path) -> MilestonePolicy:

@@ -179,6 +179,7 @@ def due_date(day: Day) -> dict[str, Any]:
         "due_at": found.due_at,
         "policy": found.policy,
         "citation": found.citation,
+        "decided": day.decided,
     }
 
 

@@ -252,14 +252,16 @@ class Consumption:
     async def _apply_all(self, batch: Sequence[Received], records: Sequence[Record]) -> None:
         if not batch:
             return
+        self._watchdog.beat("poll")
         outcome = await self._try_until_known(batch)
         if outcome is None:
             self._count(batch, "done")
             return
         if len(batch) > 1:
-            # Somebody in here is poison. One by one, only the guilty goes to the dead letters.
-            for received in batch:
-                await self._apply_all([received], records)
+            # Somebody in here is poison. By halves, in order, until only the guilty goes to the dead letters.
+            middle = len(batch) // 2
+            await self._apply_all(batch[:middle], records)
+            await self._apply_all(batch[middle:], records)
             return
         only = batch[0]
         reason, detail = (

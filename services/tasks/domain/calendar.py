@@ -33,11 +33,19 @@ class WorkingCalendar:
     days_off: frozenset[date] = frozenset()
     days_worked: frozenset[date] = frozenset()
     version: str = "plain"
+    decided_years: frozenset[int] = frozenset()
+    """Years whose holidays and swaps have all been decided; of others, a day may still change."""
 
     @classmethod
-    def of(cls, days_off: Iterable[date], days_worked: Iterable[date], version: str) -> "WorkingCalendar":
+    def of(
+        cls, days_off: Iterable[date], days_worked: Iterable[date], version: str, decided_years: Iterable[int] = ()
+    ) -> "WorkingCalendar":
         """Build from data."""
-        return cls(frozenset(days_off), frozenset(days_worked), version)
+        return cls(frozenset(days_off), frozenset(days_worked), version, frozenset(decided_years))
+
+    def is_decided(self, *days: date) -> bool:
+        """Whether no later decision on holidays and swaps can touch these days."""
+        return all(day.year in self.decided_years for day in days)
 
     def is_working(self, day: date) -> bool:
         """Whether offices work on that day. A decided working day beats everything."""

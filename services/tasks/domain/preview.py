@@ -16,18 +16,23 @@ class Day:
 
     period: Period | None
     deadline: Deadline
+    decided: bool
+    """False where a later decision on holidays may still move the legal or the operational day."""
 
 
 def days_of(rule: DueRule, calendar: WorkingCalendar, *, assigned: Cause, count: int) -> tuple[Day, ...]:
     """The first `count` deadlines of a rule, as its tasks would get them; none for a rule without a day."""
-    return tuple(islice(_days(rule, calendar, assigned), count))
+    return tuple(
+        Day(period, found, calendar.is_decided(found.nominal, found.legal, found.operational))
+        for period, found in islice(_days(rule, calendar, assigned), count)
+    )
 
 
-def _days(rule: DueRule, calendar: WorkingCalendar, assigned: Cause) -> Iterator[Day]:
+def _days(rule: DueRule, calendar: WorkingCalendar, assigned: Cause) -> Iterator[tuple[Period | None, Deadline]]:
     if isinstance(rule, RecurringRule):
         for period in periods(rule):
-            yield Day(period, period_deadline(rule, period, calendar, cause=assigned))
+            yield period, period_deadline(rule, period, calendar, cause=assigned)
         return
     only = single_deadline(rule, calendar, cause=assigned, document=None)
     if only is not None:
-        yield Day(None, only)
+        yield None, only

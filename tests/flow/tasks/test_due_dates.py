@@ -45,6 +45,7 @@ async def test_a_rule_gives_its_days_with_the_reading_of_each(client: httpx.Asyn
         "due_at": "2024-10-19T17:00:00Z",
         "policy": "before-named-day",
         "citation": "“trước ngày D”: ngày cuối là D − 1, không lùi sang ngày làm việc sau vì sẽ vượt ngày đã nêu",
+        "decided": True,
     }
     assert [one["nominal"] for one in body["dates"]] == ["2024-10-19", "2024-11-19"]
 
@@ -55,6 +56,18 @@ async def test_days_are_counted_from_the_day_the_directive_would_be_issued(clien
     answer = await ask(client, due, issued_on="2025-04-24")
 
     assert [one["nominal"] for one in answer.json()["dates"]] == ["2025-05-05"]
+
+
+async def test_a_day_that_a_later_decision_may_move_is_marked(client: httpx.AsyncClient) -> None:
+    due = {"kind": "recurring", "every": "yearly", "boundary": "by", "day": 31, "starts_on": "2024-10-14"}
+
+    answer = await ask(client, due, count=3)
+
+    assert [(one["nominal"], one["decided"]) for one in answer.json()["dates"]] == [
+        ("2024-12-31", True),
+        ("2025-12-31", True),
+        ("2026-12-31", False),
+    ]
 
 
 async def test_a_rule_without_a_day_gives_none(client: httpx.AsyncClient) -> None:

@@ -1,6 +1,7 @@
 """The plumbing's own promises: who is stuck ends, what passes is retried, a dead letter says why, whence and when."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -83,6 +84,54 @@ def test_a_spent_client_ends_the_process(error: Exception, ends: bool) -> None:
     assert ends_process(error) is ends
 
 
+def a_consumption(apply: Any, crashes: Crashes) -> Consumption:
+    return Consumption(
+        topics=[SUBMISSIONS],
+        group="tasks",
+        apply=apply,
+        publisher=Publisher("127.0.0.1:1", client_id="test"),
+        clock=SystemClock(),
+        watchdog=Watchdog(60, crashes),
+        settings=ProcessSettings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1"),
+        service="tasks",
+        crash=crashes,
+    )
+
+
+@pytest.mark.parametrize("poison", [{0}, {777}, {1999}, {5, 6, 1400}])
+async def test_poison_is_found_by_halves_and_costs_the_others_little(
+    poison: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: one bad record among thousands neither takes others with it nor stops its partition for long.
+
+    If this broke, a batch would be applied record by record until the watchdog ended the process, again and again.
+    """
+    calls = 0
+    applied: list[int] = []
+
+    async def apply(records: Sequence[Any]) -> None:
+        nonlocal calls
+        calls += 1
+        if any(record.offset in poison for record in records):
+            raise PermanentError("poison", "x")
+        applied.extend(record.offset for record in records)
+
+    buried: list[int] = []
+
+    async def bury(record: Any, reason: str, detail: str) -> None:
+        buried.append(record.offset)
+
+    consumption = a_consumption(apply, Crashes())
+    monkeypatch.setattr(consumption, "_bury", bury)
+    records: list[Any] = [SimpleNamespace(topic=SUBMISSIONS.name, partition=1, offset=offset) for offset in range(2000)]
+
+    await consumption._apply_all(records, records)
+
+    assert buried == sorted(poison)
+    assert applied == [offset for offset in range(2000) if offset not in poison]
+    assert calls <= len(poison) * 24
+
+
 async def test_no_record_is_blamed_for_a_spent_client() -> None:
     """INVARIANT: only a record that can never be applied goes to the dead letters.
 
@@ -92,19 +141,7 @@ async def test_no_record_is_blamed_for_a_spent_client() -> None:
     async def apply(records: object) -> None:
         raise OutOfOrderSequenceNumber("the producer is spent")
 
-    settings = ProcessSettings(kafka_bootstrap_servers="127.0.0.1:1")
-    crashes = Crashes()
-    consumption = Consumption(
-        topics=[SUBMISSIONS],
-        group="tasks",
-        apply=apply,
-        publisher=Publisher("127.0.0.1:1", client_id="test"),
-        clock=SystemClock(),
-        watchdog=Watchdog(60, crashes),
-        settings=settings,
-        service="tasks",
-        crash=crashes,
-    )
+    consumption = a_consumption(apply, Crashes())
 
     with pytest.raises(OutOfOrderSequenceNumber):
         await consumption._try_until_known([SimpleNamespace(topic=SUBMISSIONS.name)])  # type: ignore[list-item]

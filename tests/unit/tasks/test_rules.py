@@ -30,6 +30,18 @@ def test_decided_days_win_over_the_week(day: str, worked: bool) -> None:
     assert read_calendar(CALENDAR).is_working(date.fromisoformat(day)) is worked
 
 
+@pytest.mark.parametrize(
+    ("days", "decided"),
+    [
+        (["2024-01-01", "2025-12-31"], True),
+        (["2025-12-31", "2026-01-02"], False),  # rolls over into a year that is half known
+        (["2023-12-29"], False),
+    ],
+)
+def test_a_half_known_year_is_marked(days: list[str], decided: bool) -> None:
+    assert read_calendar(CALENDAR).is_decided(*map(date.fromisoformat, days)) is decided
+
+
 def test_every_decided_day_names_its_source(tmp_path: Path) -> None:
     broken = tmp_path / "calendar.yaml"
     broken.write_text('version: "1"\ndays_off: [{day: 2025-05-02}]\ndays_worked: []\n')
