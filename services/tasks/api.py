@@ -104,12 +104,13 @@ class TaskApi:
         return answer({**self._row(stored.task), **wire.snapshot(stored.task)})
 
     async def history(self, request: Request) -> Response:
-        """Every change of a task: who, when received, what, why."""
+        """Every change of a task: who, when received, what, why, and by which deadline with its rule."""
         task_id = request.path_params["task_id"]
         changes = await self._store.history(task_id)
-        if changes is None:
+        stored = (await self._store.tasks([task_id])).get(task_id)
+        if changes is None or stored is None:
             return problem(404, "unknown_task", f"No task {task_id} is known. Check the id, or wait for its directive.")
-        return answer({"task_id": task_id, "changes": [change._asdict() for change in changes]})
+        return answer({"task_id": task_id, "changes": [_explained(change, stored.task) for change in changes]})
 
     async def submission(self, request: Request) -> Response:
         """What became of a submission. With `?source=` where several sources use the same id."""
@@ -184,6 +185,11 @@ class TaskApi:
             "policy": due.policy if due else None,
             "times_extended": max(0, len(task.deadlines) - 1),
         }
+
+
+def _explained(change: Change, task: Task) -> dict[str, Any]:
+    """A line of history with the rule that it rests on."""
+    return {**change._asdict(), "deadline": task.deadline_behind(change.event_id)}
 
 
 def answer(content: Mapping[str, Any]) -> Response:

@@ -40,7 +40,7 @@ def document() -> dict[str, Any]:
             "/v1/tasks/{task_id}/history": {
                 "get": {
                     "operationId": "getTaskHistory",
-                    "summary": "Every change in order: who, when received, what, why.",
+                    "summary": "Every change in order: who, when received, what, why, by which rule.",
                     "parameters": [_TASK_ID],
                     "responses": {"200": _content("The history.", "History"), "404": _problem("`unknown_task`")},
                 }
@@ -199,6 +199,10 @@ def _history() -> dict[str, Any]:
         "recorded_at": _INSTANT,
         "previous": _TEXT,
         "new": _TEXT,
+        "deadline": {
+            "description": "The deadline that this gave or fired on, with its reading and source; null where none is.",
+            "anyOf": [{"$ref": "#/components/schemas/DeadlineVersion"}, {"type": "null"}],
+        },
     }
     change = {"type": "object", "required": list(fields), "properties": fields}
     return {

@@ -214,6 +214,22 @@ class Task:
         """The deadline in force."""
         return self.deadlines[-1] if self.deadlines else None
 
+    def deadline_behind(self, event_id: str) -> Deadline | None:
+        """The deadline that a cause gave or that a milestone fired on; None where a fact rests on no deadline."""
+        fired = next(
+            (
+                one.deadline_version
+                for one in self.milestones
+                # A reviewer is reminded by the days a result has waited, whatever the deadline.
+                if one.id == event_id and one.kind is not MilestoneKind.REVIEW_REMINDER
+            ),
+            None,
+        )
+        return next(
+            (one for one in self.deadlines if one.version == fired or one.cause.event_id == event_id),
+            None,
+        )
+
     @property
     def accepted_result(self) -> ResultEntry | None:
         """The result that completed the task."""

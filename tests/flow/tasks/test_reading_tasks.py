@@ -12,6 +12,7 @@ from services.tasks.api import TaskApi
 from shared.runtime.clock import ScaledClock
 from tests.flow.tasks.test_submissions import REGISTRY, RESULT, TASK, Service, directive, obligation, say, service
 from tests.support.builders import RULES, at
+from tests.support.workload import OFFICE, STANDING
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
 
@@ -49,6 +50,39 @@ async def test_a_history_says_who_when_what_and_why(client: httpx.AsyncClient) -
     assert changes[3]["event_id"] == "//test/H48.21#r1"
     assert changes[3]["received_at"] == "2024-10-15T02:00:00Z"
     assert (changes[3]["previous"], changes[3]["new"]) == ("assigned", "submitted")
+    assert [one["deadline"] and one["deadline"]["policy"] for one in changes] == [
+        "before-named-day",
+        None,
+        "before-named-day",
+        None,
+    ]
+    assert changes[0]["deadline"]["nominal"] == "2024-10-19"
+    assert "D − 1" in changes[0]["deadline"]["citation"]
+
+
+async def test_an_extension_and_what_fired_before_it_each_name_their_own_deadline(
+    service: Service,
+    client: httpx.AsyncClient,
+) -> None:
+    granted = {
+        "task_id": TASK,
+        "last_day": "2024-11-30",
+        "reason": "chờ số liệu",
+        "document": {"number": "9/CV", "issued_on": "2024-10-17"},
+    }
+    await service.on(
+        say("task.result_returned", {"task_id": TASK, "reason": "thiếu"}, by=STANDING, received="2024-10-16 09:00")
+    )
+    await service.on(say("task.extension_granted", granted, by=OFFICE, event_id="x1", received="2024-10-22 08:00"))
+
+    changes = (await client.get(f"/v1/tasks/{TASK}/history")).json()["changes"]
+
+    versions = {one["what"]: one["deadline"] and one["deadline"]["version"] for one in changes}
+    assert versions["overdue"] == 1
+    assert versions["extended"] == 2
+    [extended] = [one for one in changes if one["what"] == "extended"]
+    assert extended["deadline"]["nominal"] == "2024-11-30"
+    assert extended["deadline"]["document"]["number"] == "9/CV"
 
 
 async def test_tasks_are_listed_page_by_page(client: httpx.AsyncClient) -> None:
