@@ -257,7 +257,12 @@ def _data_faults(error: ValidationError, event: Mapping[str, Any]) -> Iterator[F
 
 
 def _faults_of(error: ValidationError, content: Any, at: str) -> Iterator[Fault]:
-    for one in error.errors(include_url=False, include_context=False, include_input=False):
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    inside = {one["loc"][:length] for one in found for length in range(1, len(one["loc"]))}
+    for one in found:
+        # A list whose items are faulty counts as empty; that is no fault of its own.
+        if one["loc"] in inside:
+            continue
         yield _fault(at + _pointer(one["loc"], content, missing=one["type"] == "missing"), one["msg"])
 
 
