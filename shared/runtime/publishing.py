@@ -162,9 +162,8 @@ class Publisher:
     async def _by_partition(self, records: Sequence[Outgoing]) -> dict[tuple[str, int], list[Outgoing]]:
         found: dict[tuple[str, int], list[Outgoing]] = {}
         for record in records:
-            await self.partition_count(record.topic)
-            partitions = self._partitions[record.topic]
-            found.setdefault((record.topic, partition_for(record.key, partitions, partitions)), []).append(record)
+            place = (record.topic, await self.partition_of(record.topic, record.key))
+            found.setdefault(place, []).append(record)
         return found
 
     @staticmethod
@@ -189,8 +188,8 @@ class Publisher:
             self._partitions[topic] = sorted(await self._producer.partitions_for(topic))
         return len(self._partitions[topic])
 
-    async def partition_of(self, topic: str, key: bytes) -> int:
-        """Which partition records with this key go to."""
+    async def partition_of(self, topic: str, key: bytes | None) -> int:
+        """Which partition records with this key go to; one at random without a key."""
         await self.partition_count(topic)
         partitions = self._partitions[topic]
         return partition_for(key, partitions, partitions)

@@ -1,7 +1,6 @@
 """What every notify store must do: the one in memory that flow tests use, and the one on a real MongoDB."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -16,9 +15,9 @@ from services.notify.domain.inhibit import Reason
 from services.notify.domain.routing import Recipient, Role, Supervisors
 from services.notify.mongo import MongoNotifyStore
 from services.notify.ports import AgencyRecord, Contact, Decided, DeliveryState, NotifyStore
-from shared.runtime.mongodb import connect
 from tests.flow.notify.memory import MemoryNotifyStore
 from tests.support.builders import at
+from tests.support.database import fresh_database
 from tests.unit.notify.builders import AGENCY, an_alert
 
 NOW = 1_000.0
@@ -37,14 +36,11 @@ async def store(address: str | None) -> AsyncIterator[NotifyStore]:
     if address is None:
         yield MemoryNotifyStore()
         return
-    client = connect(address, app_name="test")
-    name = f"test_notify_{uuid.uuid4().hex[:12]}"
-    mongo = MongoNotifyStore(client[name])
-    await mongo.prepare()
-    await mongo.prepare()
-    yield mongo
-    await client.drop_database(name)
-    client.close()
+    async with fresh_database(address) as database:
+        mongo = MongoNotifyStore(database)
+        await mongo.prepare()
+        await mongo.prepare()
+        yield mongo
 
 
 def a_decided(

@@ -1,7 +1,6 @@
 """What every reporting store must do: the one in memory that flow tests use, and the one on a real MongoDB."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -11,8 +10,8 @@ import pytest
 from services.reporting.domain.report import PROVINCE_SCOPE, Figures, Report
 from services.reporting.mongo import MongoReportStore
 from services.reporting.ports import Kept, PeriodRow, Store
-from shared.runtime.mongodb import connect
 from tests.flow.reporting.memory import MemoryReportStore
+from tests.support.database import fresh_database
 from tests.unit.reporting.builders import at
 
 
@@ -27,14 +26,11 @@ async def store(address: str | None) -> AsyncIterator[Store]:
     if address is None:
         yield MemoryReportStore()
         return
-    client = connect(address, app_name="test")
-    name = f"test_reporting_{uuid.uuid4().hex[:12]}"
-    mongo = MongoReportStore(client[name])
-    await mongo.prepare()
-    await mongo.prepare()
-    yield mongo
-    await client.drop_database(name)
-    client.close()
+    async with fresh_database(address) as database:
+        mongo = MongoReportStore(database)
+        await mongo.prepare()
+        await mongo.prepare()
+        yield mongo
 
 
 def a_kept(number: int = 1, seq: int = 1, province: str = "H48") -> Kept:

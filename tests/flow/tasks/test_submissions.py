@@ -21,8 +21,8 @@ from shared.contracts.topics import INDICATORS, SUBMISSIONS, TASKS
 from shared.runtime.clock import ScaledClock
 from shared.runtime.consuming import Received
 from shared.runtime.errors import TransientError
-from shared.runtime.mongodb import connect
 from tests.support.builders import RULES, at
+from tests.support.database import fresh_database
 from tests.support.workload import OFFICE, STANDING, event
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
@@ -92,13 +92,10 @@ class Service:
 
 @pytest.fixture
 async def service(mongo_uri: str) -> AsyncIterator[Service]:
-    client = connect(mongo_uri, app_name="tests")
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    store = MongoTaskStore(client[name])
-    await store.prepare()
-    yield Service(store)
-    await client.drop_database(name)
-    client.close()
+    async with fresh_database(mongo_uri) as database:
+        store = MongoTaskStore(database)
+        await store.prepare()
+        yield Service(store)
 
 
 def say(
