@@ -19,6 +19,7 @@ from services.ingest.domain.authorisation import Credential, Owner, Speaker, Sta
 from services.ingest.domain.refusal import Code, Fault, RefusedError
 from services.ingest.domain.submission import Keyed, Submission
 from services.ingest.ports import Message
+from shared.contracts.agency_events import TaskContributionSubmitted
 from shared.contracts.envelope import BATCH_CONTENT_TYPE, CONTENT_TYPE, Envelope
 from shared.contracts.events import BY_TOPIC, EventType, KeyedBy, Sender
 from shared.contracts.identifiers import AgencyCode, ProvinceCode
@@ -137,6 +138,7 @@ def _submission(
             owner=_owner(task_id) if task_id is not None else None,
             province=envelope.province,
             agency=envelope.agency,
+            cooperates=kind.model is TaskContributionSubmitted,
         ),
         keyed=_KEYED[kind.keyed_by],
         task_id=task_id,

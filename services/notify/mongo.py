@@ -64,7 +64,11 @@ class MongoNotifyStore:
                 (
                     task_id,
                     one.seq,
-                    {"result": one.result, "deadline_version": one.deadline_version, "overdue": one.overdue},
+                    {
+                        "result": one.result,
+                        "deadline_version": one.deadline_version,
+                        "overdue_since": one.overdue_since,
+                    },
                 )
                 for task_id, one in states.items()
             ],
@@ -75,7 +79,7 @@ class MongoNotifyStore:
             return {}
         found = self._tasks.find({"_id": {"$in": list(ids)}})
         return {
-            one["_id"]: TaskState(one["seq"], one["result"], one["deadline_version"], one["overdue"])
+            one["_id"]: TaskState(one["seq"], one["result"], one["deadline_version"], one["overdue_since"])
             async for one in found
         }
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from services.tasks import openapi, wire
 from services.tasks.domain.calendar import local_day, start_of
 from services.tasks.domain.deadlines import schedule_at
-from services.tasks.domain.decide import Rules
+from services.tasks.domain.decision import Rulebook
 from services.tasks.domain.preview import days_of
 from services.tasks.domain.task import Cause, Result, Task
 from services.tasks.ports import Change, LedgerEntry, Stored, TaskFilter
@@ -44,10 +44,10 @@ class Reading(Protocol):
 class TaskApi:
     """`/v1/tasks` and `/v1/submissions`."""
 
-    def __init__(self, store: Any, clock: Clock, rules: Rules) -> None:
+    def __init__(self, store: Any, clock: Clock, rulebook: Rulebook) -> None:
         self._store: Reading = store
         self._clock = clock
-        self._rules = rules
+        self._rulebook = rulebook
 
     def routes(self) -> list[Route]:
         """All routes; the more specific first, since a task id contains slashes."""
@@ -153,20 +153,21 @@ class TaskApi:
         except ValidationError as error:
             return problem(422, "invalid_rule", explain(error))
         now = self._clock.now()
+        calendar = self._rulebook.common.calendar
         issued_on = asked.issued_on or local_day(now)
         assigned = Cause("preview", "preview", start_of(issued_on), now)
         rule = wire.due_rule(asked.due, issued_on)
-        days = days_of(rule, self._rules.calendar, assigned=assigned, count=asked.count)
+        days = days_of(rule, calendar, assigned=assigned, count=asked.count)
         return answer(
             {
                 "issued_on": issued_on,
-                "calendar": self._rules.calendar.version,
+                "calendar": calendar.version,
                 "dates": [wire.due_date(day) for day in days],
             }
         )
 
     def _row(self, task: Task) -> dict[str, Any]:
-        schedule, days_late = schedule_at(task, self._clock.now(), self._rules.calendar)
+        schedule, days_late = schedule_at(task, self._clock.now(), self._rulebook.of(task.province).calendar)
         due = task.deadline
         return {
             "task_id": task.task_id,
@@ -183,7 +184,7 @@ class TaskApi:
             "operational": due.operational if due else None,
             "original": task.deadlines[0].nominal if task.deadlines else None,
             "policy": due.policy if due else None,
-            "times_extended": max(0, len(task.deadlines) - 1),
+            "times_extended": task.times_extended,
         }
 
 

@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 
 from services.tasks.api import TaskApi
-from services.tasks.handlers import TaskHandlers
 from services.tasks.mongo import MongoTaskStore
 from services.tasks.ports import Message, Position
-from services.tasks.rules import read_rules
+from services.tasks.rules import read_rulebook
 from services.tasks.settings import Settings
-from services.tasks.shaping import Shaping
-from services.tasks.sweep import Sweep
-from services.tasks.telling import Teller
+from services.tasks.wiring import wire_up
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.clock import clock_from
 from shared.runtime.consuming import Consumption, Record
@@ -28,7 +25,7 @@ SERVICE = "tasks"
 def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     """Wire the service; nothing connects before the app starts."""
     clock = clock_from(settings.clock)
-    rules = read_rules(settings.calendar_file, settings.policy_file)
+    rulebook = read_rulebook(settings.calendar_file, settings.policy_file, settings.provinces_dir)
     client = connect(settings.mongodb_uri, app_name=f"dondoc-{SERVICE}")
     store = MongoTaskStore(client[f"{settings.database_prefix}_{SERVICE}"])
     watchdog = Watchdog(settings.stuck_seconds, crash)
@@ -45,13 +42,8 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     async def partition_of(key: str) -> int:
         return await publisher.partition_of(SUBMISSIONS.name, key.encode())
 
-    teller = Teller(store, publish, clock)
-    shaping = Shaping(store, teller, partition_of, clock, rules)
-    handlers = TaskHandlers(
-        store, teller, partition_of, clock, rules, shaping.on_submission, tasks_together=settings.tasks_together
-    )
-    shaping.tasks = handlers
-    sweep = Sweep(store, teller, handlers, partition_of, clock, rules)
+    parts = wire_up(store, publish, partition_of, clock, rulebook, tasks_together=settings.tasks_together)
+    handlers, sweep = parts.handlers, parts.sweep
 
     async def on_dead(record: Record, reason: str, detail: str) -> None:
         await handlers.on_dead(record.value, Position(record.partition, record.offset), reason, detail)
@@ -66,7 +58,7 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
         settings=settings,
         service=SERVICE,
         on_dead=on_dead,
-        on_assigned=teller.partitions_changed,
+        on_assigned=parts.partitions_changed,
         crash=crash,
     )
 
@@ -80,7 +72,7 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
         return await ping(client)
 
     return make_app(
-        routes=TaskApi(store, clock, rules).routes(),
+        routes=TaskApi(store, clock, rulebook).routes(),
         watchdog=watchdog,
         publisher=publisher,
         consumption=consumption,

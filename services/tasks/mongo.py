@@ -9,10 +9,12 @@ from pymongo import ASCENDING, IndexModel, InsertOne, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from services.tasks.domain.directive import Obligation
+from services.tasks.domain.succession import parties
 from services.tasks.domain.task import Task
 from services.tasks.ports import (
     Buried,
     Change,
+    DirectiveState,
     Entry,
     EntryWrite,
     LedgerEntry,
@@ -69,6 +71,15 @@ class MongoTaskStore:
                 IndexModel(
                     [("province", ASCENDING), ("directive", ASCENDING), ("_id", ASCENDING)], name="by_directive"
                 ),
+                # For what rarely happens: agencies are reorganised, a calendar is replaced.
+                IndexModel(
+                    [("p", ASCENDING), ("parties", ASCENDING), ("_id", ASCENDING)],
+                    partialFilterExpression={"open": True},
+                    name="by_party",
+                ),
+                IndexModel(
+                    [("p", ASCENDING), ("rules", ASCENDING)], partialFilterExpression={"open": True}, name="by_rules"
+                ),
             ]
         )
         await self._ledger.create_indexes([IndexModel([("id", ASCENDING)], name="by_id")])
@@ -80,7 +91,10 @@ class MongoTaskStore:
             ]
         )
         await self._obligations.create_indexes(
-            [IndexModel([("p", ASCENDING), ("next_at", ASCENDING)], partialFilterExpression=timed, name="timers")]
+            [
+                IndexModel([("p", ASCENDING), ("next_at", ASCENDING)], partialFilterExpression=timed, name="timers"),
+                IndexModel([("province", ASCENDING), ("directive", ASCENDING)], name="by_directive"),
+            ]
         )
         for registry in Registry:
             await self._database[registry.value].create_indexes(
@@ -219,9 +233,36 @@ class MongoTaskStore:
         found = self._tasks.find(_due_query(times), {"history": 0}).sort("next_at", ASCENDING).limit(limit)
         return {document["_id"]: _stored(document) async for document in found}
 
-    async def open_task_ids(self, province: str, directive: str) -> Sequence[str]:
-        query = {"province": province, "directive": directive, "open": True}
+    async def open_task_ids(self, province: str, directive: str, clause: str | None = None) -> Sequence[str]:
+        query: Document = {"province": province, "directive": directive, "open": True}
+        if clause is not None:
+            query["clause"] = clause
         return [document["_id"] async for document in self._tasks.find(query, {"_id": 1})]
+
+    async def open_tasks_with(
+        self, province: str, parties: Collection[str], partition: int, *, after: str, limit: int
+    ) -> Mapping[str, Stored]:
+        query: Document = {
+            "p": partition,
+            "parties": {"$in": list(parties)},
+            "open": True,
+            "province": province,
+            "_id": {"$gt": after},
+        }
+        found = self._tasks.find(query, {"history": 0}).sort("_id", ASCENDING).limit(limit)
+        return {document["_id"]: _stored(document) async for document in found}
+
+    async def open_tasks_by_other_rules(
+        self, rules: Mapping[str | None, str], partitions: Collection[int], limit: int
+    ) -> Mapping[str, Stored]:
+        named = [province for province in rules if province is not None]
+        older: list[Document] = [
+            {"province": province if province is not None else {"$nin": named}, "rules": {"$lt": version}}
+            for province, version in rules.items()
+        ]
+        query: Document = {"p": {"$in": list(partitions)}, "open": True, "$or": older}
+        found = self._tasks.find(query, {"history": 0}).limit(limit)
+        return {document["_id"]: _stored(document) async for document in found}
 
     # -- parked ----------------------------------------------------------------------------------------------------
 
@@ -289,6 +330,9 @@ class MongoTaskStore:
     async def entries_with(self, registry: Registry, equals: Mapping[str, Any]) -> Mapping[str, Entry]:
         return await self._entries(registry, {f"data.{name}": value for name, value in equals.items()})
 
+    async def ended_agencies(self) -> Mapping[str, Entry]:
+        return await self._entries(Registry.AGENCIES, {"data.valid_to": {"$ne": None}})
+
     async def _entries(self, registry: Registry, query: Document) -> dict[str, Entry]:
         found = self._database[registry.value].find(query).limit(5_000)
         return {
@@ -329,42 +373,57 @@ class MongoTaskStore:
 
     # -- directives and obligations --------------------------------------------------------------------------------
 
-    async def directive_revision(self, province: str, directive: str) -> tuple[int, str] | None:
+    async def directive(self, province: str, directive: str) -> DirectiveState | None:
         found = await self._directives.find_one({"_id": f"{province}/{directive}"})
-        return (int(found["revision"]), str(found["key"])) if found else None
+        return DirectiveState(found["revision"], found["key"], found.get("revoked", False)) if found else None
 
     async def save_directive(self, province: str, directive: str, revision: int, key: str) -> None:
-        await self._directives.update_one(
-            {"_id": f"{province}/{directive}"}, {"$setOnInsert": {"revision": revision, "key": key}}, upsert=True
-        )
+        fields = {"revision": revision, "key": key}
+        try:
+            await self._directives.update_one(
+                {"_id": f"{province}/{directive}", "revision": {"$lt": revision}}, {"$set": fields}, upsert=True
+            )
+        except DuplicateKeyError:
+            # This revision is known, or a higher one.
+            return
 
-    async def save_obligation(self, state: ObligationState) -> None:
+    async def revoke_directive(self, province: str, directive: str) -> None:
+        await self._directives.update_one({"_id": f"{province}/{directive}"}, {"$set": {"revoked": True}})
+
+    async def obligations(self, ids: Collection[str]) -> Mapping[str, ObligationState]:
+        return await self._obligations_where({"_id": {"$in": list(ids)}})
+
+    async def obligations_of(self, province: str, directive: str) -> Mapping[str, ObligationState]:
+        return await self._obligations_where({"province": province, "directive": directive})
+
+    async def _obligations_where(self, query: Document) -> dict[str, ObligationState]:
+        return {document["_id"]: _obligation_state(document) async for document in self._obligations.find(query)}
+
+    async def save_obligation(self, state: ObligationState) -> bool:
         obligation = state.obligation
-        later: Document = (
-            {"$max": {"next_at": state.next_at}} if state.next_at is not None else {"$set": {"next_at": None}}
+        fields = {
+            "p": state.partition,
+            "province": obligation.province,
+            "directive": obligation.directive,
+            "obligation": _OBLIGATION.dump_python(obligation, mode="json"),
+            "next_at": state.next_at,
+        }
+        if state.version is None:
+            try:
+                await self._obligations.insert_one({"_id": obligation.obligation_id, "v": 1, **fields})
+            except DuplicateKeyError:
+                return False
+            return True
+        result = await self._obligations.update_one(
+            {"_id": obligation.obligation_id, "v": state.version}, {"$set": fields, "$inc": {"v": 1}}
         )
-        await self._obligations.update_one(
-            {"_id": obligation.obligation_id},
-            {
-                "$setOnInsert": {
-                    "p": state.partition,
-                    "province": obligation.province,
-                    "directive": obligation.directive,
-                    "obligation": _OBLIGATION.dump_python(obligation, mode="json"),
-                },
-                **later,
-            },
-            upsert=True,
-        )
+        return result.matched_count == 1
 
     async def obligations_due(self, times: Mapping[int, datetime], limit: int) -> Sequence[ObligationState]:
         if not times:
             return []
         found = self._obligations.find(_due_query(times)).sort("next_at", ASCENDING).limit(limit)
-        return [
-            ObligationState(_OBLIGATION.validate_python(document["obligation"]), document["p"], document["next_at"])
-            async for document in found
-        ]
+        return [_obligation_state(document) async for document in found]
 
     async def note_times(self, times: Mapping[int, datetime]) -> None:
         if times:
@@ -376,9 +435,6 @@ class MongoTaskStore:
     async def time_of(self, partition: int) -> datetime | None:
         found = await self._partitions.find_one({"_id": partition})
         return found["time"] if found else None
-
-    async def end_obligations(self, province: str, directive: str) -> None:
-        await self._obligations.update_many({"province": province, "directive": directive}, {"$set": {"next_at": None}})
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -435,6 +491,8 @@ def _fields(write: Write) -> Document:
         "open": task.is_open,
         "due_at": deadline.due_at if deadline else None,
         "next_at": write.next_at,
+        "rules": write.rules,
+        "parties": list(parties(task)),
         "tok": write.untold.token,
         "pend": _untold_document(write.untold),
     }
@@ -496,6 +554,12 @@ def _stored(document: Document) -> Stored:
         offset=document["off"],
         steps=tuple(document["steps"]),
         untold=_read_untold(document["pend"]) if "pend" in document else None,
+    )
+
+
+def _obligation_state(document: Document) -> ObligationState:
+    return ObligationState(
+        _OBLIGATION.validate_python(document["obligation"]), document["p"], document["next_at"], document["v"]
     )
 
 

@@ -17,3 +17,5 @@ class Settings(ProcessSettings):
     """Tasks written and told together; in a backlog some 400 facts, a megabyte."""
     calendar_file: Path = Path(__file__).with_name("calendars") / "vietnam.yaml"
     policy_file: Path = Path(__file__).with_name("policies") / "default.yaml"
+    provinces_dir: str = ""
+    """Empty: none. Folders `H48/calendar.yaml`, `H48/policy.yaml` of provinces with a calendar or a policy of their own."""

@@ -79,12 +79,12 @@ def an_agency(code: str = "H48.21", seq: int = 1, **changes: Any) -> AgencyRecor
 
 
 async def test_only_a_newer_state_of_a_task_replaces(store: NotifyStore) -> None:
-    await store.learn_tasks({"a": TaskState(5, "submitted", 2, False), "b": TaskState(1, "assigned", 0, False)})
-    await store.learn_tasks({"a": TaskState(4, "assigned", 1, True), "b": TaskState(2, "assigned", 1, True)})
+    await store.learn_tasks({"a": TaskState(5, "submitted", 2, 0), "b": TaskState(1, "assigned", 0, 0)})
+    await store.learn_tasks({"a": TaskState(4, "assigned", 1, 1), "b": TaskState(2, "assigned", 1, 1)})
 
     assert await store.tasks(["a", "b", "c"]) == {
-        "a": TaskState(5, "submitted", 2, False),
-        "b": TaskState(2, "assigned", 1, True),
+        "a": TaskState(5, "submitted", 2, 0),
+        "b": TaskState(2, "assigned", 1, 1),
     }
     assert await store.tasks([]) == {}
 
@@ -92,7 +92,7 @@ async def test_only_a_newer_state_of_a_task_replaces(store: NotifyStore) -> None
 async def test_racing_writers_leave_the_newest_state(store: NotifyStore) -> None:
     names = [f"t{number}" for number in range(100)]
     for name in names:
-        await asyncio.gather(*(store.learn_tasks({name: TaskState(seq, "assigned", 1, False)}) for seq in (3, 1, 4, 2)))
+        await asyncio.gather(*(store.learn_tasks({name: TaskState(seq, "assigned", 1, 0)}) for seq in (3, 1, 4, 2)))
 
     assert {one.seq for one in (await store.tasks(names)).values()} == {4}
 

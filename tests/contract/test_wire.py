@@ -24,7 +24,8 @@ from services.tasks.domain.commands import (
     ReturnResult,
     SubmitResult,
 )
-from services.tasks.domain.decide import Fact, FactKind, advance, assign, decide
+from services.tasks.domain.decide import advance, assign, decide
+from services.tasks.domain.decision import Fact, FactKind
 from services.tasks.domain.task import Task
 from shared.contracts.codec import decode
 from shared.contracts.events import BY_TOPIC

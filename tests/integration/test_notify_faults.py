@@ -18,7 +18,8 @@ from deploy.local.stack import Stack, StackOptions
 from services.notify.domain.alert import KIND_OF_FACT
 from services.tasks import wire as tasks_wire
 from services.tasks.domain.commands import SubmitResult
-from services.tasks.domain.decide import Fact, advance, assign, decide
+from services.tasks.domain.decide import advance, assign, decide
+from services.tasks.domain.decision import Fact
 from shared.contracts.alert_facts import AlertDecided
 from shared.contracts.codec import decode, encode
 from shared.contracts.topics import AGENCIES, ALERTS, DEADLETTERS, TASKS

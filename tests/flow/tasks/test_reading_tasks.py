@@ -11,7 +11,7 @@ from services.tasks import openapi
 from services.tasks.api import TaskApi
 from shared.runtime.clock import ScaledClock
 from tests.flow.tasks.test_submissions import REGISTRY, RESULT, TASK, Service, directive, obligation, say, service
-from tests.support.builders import RULES, at
+from tests.support.builders import RULEBOOK, at
 from tests.support.workload import OFFICE, STANDING
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
@@ -24,7 +24,7 @@ async def client(service: Service) -> httpx.AsyncClient:
     await service.on(*REGISTRY, directive(obligation()))
     await service.on(say("task.acknowledged", {"task_id": TASK}, event_id="a1"))
     await service.on(say("task.result_submitted", RESULT, event_id="r1", received="2024-10-15 09:00"))
-    app = Starlette(routes=TaskApi(service.store, ScaledClock(at("2024-10-16 08:00"), 0, 0), RULES).routes())
+    app = Starlette(routes=TaskApi(service.store, ScaledClock(at("2024-10-16 08:00"), 0, 0), RULEBOOK).routes())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tasks")
 
 

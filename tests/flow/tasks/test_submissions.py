@@ -9,19 +9,17 @@ from typing import Any
 import pydantic_core
 import pytest
 
-from services.tasks.handlers import TaskHandlers
+from services.tasks.domain.decision import Rulebook
 from services.tasks.mongo import MongoTaskStore
 from services.tasks.ports import Message, Outcome, Registry, Write
-from services.tasks.shaping import Shaping
-from services.tasks.sweep import Sweep
-from services.tasks.telling import Teller
+from services.tasks.wiring import wire_up
 from shared.contracts.codec import decode
 from shared.contracts.topics import AGENCIES as AGENCIES_TOPIC
 from shared.contracts.topics import INDICATORS, SUBMISSIONS, TASKS
 from shared.runtime.clock import ScaledClock
 from shared.runtime.consuming import Received
 from shared.runtime.errors import TransientError
-from tests.support.builders import RULES, at
+from tests.support.builders import RULEBOOK, at
 from tests.support.database import fresh_database
 from tests.support.workload import OFFICE, STANDING, event
 
@@ -35,19 +33,16 @@ class Service:
     """The parts of tasks, wired as app.build does, with a list for a broker."""
 
     store: MongoTaskStore
+    rulebook: Rulebook = RULEBOOK
     told: list[Message] = field(default_factory=list)
     offsets: dict[int, int] = field(default_factory=dict)
     lose_next_publish: bool = False
 
     def __post_init__(self) -> None:
         clock = ScaledClock(at("2025-06-01 00:00"), 0, 0)
-        self.teller = Teller(self.store, self.publish, clock)
-        self.shaping = Shaping(self.store, self.teller, self.partition_of, clock, RULES)
-        self.handlers = TaskHandlers(
-            self.store, self.teller, self.partition_of, clock, RULES, self.shaping.on_submission, tasks_together=2
-        )
-        self.shaping.tasks = self.handlers
-        self.sweep = Sweep(self.store, self.teller, self.handlers, self.partition_of, clock, RULES)
+        parts = wire_up(self.store, self.publish, self.partition_of, clock, self.rulebook, tasks_together=2)
+        self.teller, self.handlers, self.sweep = parts.teller, parts.handlers, parts.sweep
+        parts.partitions_changed()
 
     async def publish(self, messages: Sequence[Message]) -> None:
         if self.lose_next_publish and messages:
@@ -79,6 +74,8 @@ class Service:
         await self.store.note_times(times)
         await self.sweep.tell_leftovers(list(times))
         await self.sweep.settle_parked(list(times), times)
+        await self.sweep.move_tasks(times)
+        await self.sweep.reschedule(times)
         await self.sweep.open_periods(times)
         await self.sweep.fire_due(times)
 

@@ -10,10 +10,11 @@ import yaml
 
 from deploy.demo.__main__ import ENDS, NOTICE, STARTS, STORY
 from deploy.demo.story import StoryError, load_notice, load_story
+from services.tasks.directives import expand
+from services.tasks.domain.agencies import Agency, Problem
 from services.tasks.domain.deadlines import RecurringRule
-from services.tasks.domain.directive import Agency, Obligation, Problem, tasks_of
+from services.tasks.domain.directive import Obligation, tasks_of
 from services.tasks.domain.task import Cause, Task
-from services.tasks.shaping import Shaping
 from shared.contracts.authority_events import DirectiveIssued
 from shared.contracts.events import BY_TOPIC
 from shared.contracts.topics import SUBMISSIONS
@@ -105,7 +106,7 @@ def _tasks_by_opening() -> dict[str, datetime]:
     }
     issued_at = next(one.at for one in STORY_DATA if one.event["id"] == "ban-hanh-thong-bao")
     cause = Cause("x", "H48.01", issued_at, issued_at)
-    obligations = Shaping._expand(ISSUED, agencies, NOTICE_DATA.province, cause)
+    obligations = expand(ISSUED, agencies, {}, NOTICE_DATA.province, cause)
     assert not isinstance(obligations, Problem)
     found: dict[str, datetime] = {}
     for obligation in obligations:

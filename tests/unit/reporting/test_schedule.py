@@ -270,17 +270,17 @@ def test_what_comes_along_with_the_column() -> None:
     assert expected == judged(task, "2024-11-10")
 
 
-def test_allocations_go_along_with_a_transfer_and_payments_stay() -> None:
+def test_money_goes_along_with_a_transfer_and_counts_once() -> None:
     money: dict[str, object] = {
         "allocations": (Allocation("vốn-1", 700, at("2024-10-12")),),
         "disbursements": (Disbursement(date(2024, 10, 31), 400, at("2024-11-01")),),
     }
     before = a_task(OCT_19, ended=an_end("transferred", "2024-11-05"), **money)  # type: ignore[arg-type]
-    after = a_task(OCT_19, agency="H48.08", assigned="2024-11-05", allocations=money["allocations"])
+    after = a_task(OCT_19, agency="H48.08", assigned="2024-11-05", **money)  # type: ignore[arg-type]
 
     together = [judged(before, "2024-11-06"), judged(after, "2024-11-06")]
 
-    assert [(one.allocated_vnd, one.disbursed_vnd) for one in together] == [(0, 400), (700, 0)]
+    assert [(one.allocated_vnd, one.disbursed_vnd) for one in together] == [(0, 0), (700, 400)]
     assert (judged(before, "2024-11-04").allocated_vnd, judged(before, "2024-11-04").disbursed_vnd) == (700, 400)
     assert schedule_at(after, AsOf(at("2024-11-04"))) is None
 

@@ -26,8 +26,10 @@ from services.tasks.domain.commands import (
     ReturnResult,
     SubmitResult,
 )
-from services.tasks.domain.decide import FactKind, Reason, advance, decide, succeed
+from services.tasks.domain.decide import advance, decide
+from services.tasks.domain.decision import FactKind, Reason
 from services.tasks.domain.milestones import next_at
+from services.tasks.domain.succession import succeed
 from services.tasks.domain.task import Result, Task
 from tests.support.builders import AGENCY, PLAIN, REVIEWER, RULES, a_cause, a_document, a_task, after, at
 
@@ -205,7 +207,7 @@ def test_an_obstacle_goes_through_its_stages() -> None:
 
 def test_a_reassigned_task_ends_here_and_goes_on_there_with_the_same_deadline() -> None:
     decision = after(a_task(), (Reassign("H48.30", "chuyển chức năng", a_document()), "2024-10-14 09:00", "H48.01"))
-    successor = succeed(decision.task, "H48.30", a_cause())
+    successor = succeed(decision.task, "H48.30", a_cause(), with_work=False)
 
     assert decision.task.result is Result.TRANSFERRED
     assert successor.deadlines == decision.task.deadlines
