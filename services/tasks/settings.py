@@ -18,4 +18,4 @@ class Settings(ProcessSettings):
     calendar_file: Path = Path(__file__).with_name("calendars") / "vietnam.yaml"
     policy_file: Path = Path(__file__).with_name("policies") / "default.yaml"
     provinces_dir: str = ""
-    """Empty: none. Folders `H48/calendar.yaml`, `H48/policy.yaml` of provinces with a calendar or a policy of their own."""
+    """Folders `H48/calendar.yaml`, `H48/policy.yaml` of provinces with rules of their own. Empty: none."""

@@ -230,4 +230,7 @@ def _resumed_deadline(
     # A day that was named during the suspension was named knowing of it: only what followed is made up for.
     stood_from = max(suspension.cause.received_at, current.cause.received_at)
     days = (local_day(cause.received_at) - local_day(stood_from)).days
-    return moved(current, days, rules.calendar, cause=cause, document=command.document) if days > 0 else None
+    if days <= 0:
+        return None
+    overdue = suspension.cause.received_at >= current.due_at
+    return moved(current, days, rules.calendar, overdue=overdue, cause=cause, document=command.document)

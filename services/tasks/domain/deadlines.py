@@ -178,9 +178,14 @@ def hour_of(known: Deadline) -> time | None:
     return None if known.due_at == end_of(known.legal) else known.due_at.astimezone(ICT).time()
 
 
-def moved(known: Deadline, days: int, calendar: WorkingCalendar, *, cause: Cause, document: Document) -> Deadline:
-    """The next version, as many calendar days later as a suspension took."""
-    return deadline(
+def moved(
+    known: Deadline, days: int, calendar: WorkingCalendar, *, overdue: bool, cause: Cause, document: Document
+) -> Deadline:
+    """The next version, as many calendar days later as a suspension took.
+
+    `overdue`: it had passed before. Then nothing is rolled forward: as many days late as before, no more and no less.
+    """
+    later = deadline(
         known.nominal + timedelta(days=days),
         SUSPENDED_TIME,
         calendar,
@@ -190,6 +195,10 @@ def moved(known: Deadline, days: int, calendar: WorkingCalendar, *, cause: Cause
         hour=hour_of(known),
         given_by=GivenBy.RESUMPTION,
     )
+    if not overdue:
+        return later
+    shift = timedelta(days=days)
+    return replace(later, legal=known.legal + shift, due_at=known.due_at + shift)
 
 
 def recalculated(known: Deadline, calendar: WorkingCalendar, *, cause: Cause) -> Deadline | None:

@@ -29,7 +29,7 @@ def dependencies(
     try:
         TopologicalSorter(needs).prepare()
     except CycleError as error:
-        raise CircleError(reversed(error.args[1])) from error
+        raise CircleError(error.args[1]) from error
     return {
         clause: tuple(_dependency(one, last_days[one], last_days[clause]) for one in needed)
         for clause, needed in needs.items()

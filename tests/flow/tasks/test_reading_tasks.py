@@ -10,13 +10,11 @@ from starlette.applications import Starlette
 from services.tasks import openapi
 from services.tasks.api import TaskApi
 from shared.runtime.clock import ScaledClock
-from tests.flow.tasks.test_submissions import REGISTRY, RESULT, TASK, Service, directive, obligation, say, service
+from tests.flow.tasks.harness import REGISTRY, RESULT, TASK, Service, directive, obligation, say
 from tests.support.builders import RULEBOOK, at
 from tests.support.workload import OFFICE, STANDING
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
-
-__all__ = ["service"]
 
 
 @pytest.fixture
