@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from services.tasks import wire
-from services.tasks.domain.agencies import Agency
+from services.tasks.domain.agencies import Agency, ending
 from services.tasks.domain.succession import Edge
 from services.tasks.domain.task import Cause
 from services.tasks.folding import Submission
@@ -54,7 +54,7 @@ class RegistryKeeper:
     async def end(self, submission: Submission, data: ordered.AgencyReorganised, cause: Cause) -> None:
         """Note on each predecessor's record what becomes of it; its tasks move when the day has come (sweep)."""
         province = submission.entry.province
-        for code in data.predecessors:
+        for code in ending(data.predecessors, data.successors):
             await self._put(
                 Registry.AGENCIES,
                 f"{province}/{code}",

@@ -7,7 +7,7 @@ import structlog
 
 from services.tasks import wire
 from services.tasks.directives import DirectiveKeeper
-from services.tasks.domain.agencies import Problem, reorganisation_problem
+from services.tasks.domain.agencies import Problem, ending, reorganisation_problem
 from services.tasks.domain.task import Cause
 from services.tasks.folding import Submission
 from services.tasks.ports import Outcome, Verdict
@@ -77,4 +77,5 @@ class Shaping:
         if problem is not None:
             return problem
         await self._registry.end(submission, data, cause)
-        return f"from {data.effective_on} on, {len(data.predecessors)} agencies"
+        over = ending(data.predecessors, data.successors)
+        return f"{len(over)} agencies end with the day before {data.effective_on}; their open tasks move then"

@@ -163,7 +163,9 @@ def command(data: Part) -> commands.Command | None:
         case ordered.TaskObstacleForwarded():
             return commands.ForwardObstacle(data.obstacle_id, data.to)
         case ordered.BudgetAllocated():
-            return commands.Allocate(data.allocation_id, data.fiscal_year, data.amount_vnd, document(data.document))
+            return commands.Allocate(
+                data.allocation_id, data.fiscal_year, data.amount_vnd, document(data.document), data.plan
+            )
     return None
 
 

@@ -250,6 +250,9 @@ class BudgetAllocated(Part):
     fiscal_year: Annotated[int, Field(ge=2000, le=2100)]
     amount_vnd: Vnd
     document: Document
+    plan: Literal["assigned", "supplementary", "carried_over"] = "assigned"
+    """The plan assigned by the competent authority, or what the province added or carried over from the year before:
+    disbursement is measured against the first alone and against all (two denominators)."""
 
 
 class IndicatorTargetSet(Part):

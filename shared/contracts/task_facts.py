@@ -129,6 +129,7 @@ class AllocationRecord(Part):
     amount_vnd: int
     document: Document
     cause: Cause
+    plan: Literal["assigned", "supplementary", "carried_over"] = "assigned"
 
 
 class DisbursementRecord(Part):

@@ -84,7 +84,12 @@ def standing_agency(agencies: Mapping[str, Agency], edges: Mapping[str, Edge], a
     return next((now for code in codes if (now := plain_successor(code, edges, at)) is not None), None)
 
 
-_SUCCESSORS = {"merged": "exactly one successor", "renamed": "exactly one", "split": "two or more"}
+_NEEDED = {"merged": "exactly one successor", "renamed": "one predecessor and one successor", "split": "two or more"}
+
+
+def ending(predecessors: Iterable[str], successors: Collection[str]) -> tuple[str, ...]:
+    """Who is no more. An agency named on both sides goes on and keeps its tasks: Tài chính takes Kế hoạch in."""
+    return tuple(code for code in predecessors if code not in successors)
 
 
 def reorganisation_problem(
@@ -97,24 +102,25 @@ def reorganisation_problem(
     key: str,
 ) -> Problem | None:
     """Why a reorganisation cannot be applied; None where it can. `key`: its event, which may come again."""
-    fits = {"merged": len(successors) == 1, "renamed": len(successors) == 1, "split": len(successors) > 1}
-    if not fits.get(change, True) or (change == "renamed" and len(predecessors) != 1):
+    fits = {
+        "merged": len(successors) == 1,
+        "renamed": (len(predecessors), len(successors)) == (1, 1),
+        "split": len(successors) > 1,
+    }
+    if not fits.get(change, True):
         return Problem(
             ProblemKind.WRONG_SUCCESSORS,
-            f"{change}: {len(predecessors)} predecessors and {len(successors)} successors; it takes "
-            f"{'one predecessor and ' if change == 'renamed' else ''}{_SUCCESSORS[change]}",
+            f"{change} takes {_NEEDED[change]}; named are {len(predecessors)} and {len(successors)}",
         )
     for code in (*predecessors, *successors):
         if code not in agencies:
             return Problem(
                 ProblemKind.UNKNOWN_AGENCY, f"agency {code} is not registered; register it first (agency.registered)"
             )
-    for code in predecessors:
-        if code in successors:
-            return Problem(
-                ProblemKind.WRONG_SUCCESSORS,
-                f"agency {code} cannot succeed itself; an agency that goes on is no predecessor",
-            )
+    over = ending(predecessors, successors)
+    if not over and change != "split":
+        return Problem(ProblemKind.WRONG_SUCCESSORS, "every predecessor is a successor too, so nobody ends")
+    for code in over:
         known = edges.get(code)
         if known is not None and known.cause.event_id != key:
             return Problem(

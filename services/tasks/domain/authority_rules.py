@@ -136,7 +136,9 @@ def allocate(task: Task, command: Allocate, cause: Cause, _rules: Rules) -> Deci
         return Decision(task, (), Reason.ALREADY_SO)
     if known is None and len(task.allocations) >= ENTRIES_MAX:
         return rejected(task, Reason.TOO_MANY_ENTRIES, cause)
-    allocation = Allocation(command.allocation_id, command.fiscal_year, command.amount_vnd, command.document, cause)
+    allocation = Allocation(
+        command.allocation_id, command.fiscal_year, command.amount_vnd, command.document, cause, command.plan
+    )
     others = tuple(one for one in task.allocations if one is not known)
     return changed(
         task,

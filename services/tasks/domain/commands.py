@@ -169,6 +169,7 @@ class Allocate:
     fiscal_year: int
     amount_vnd: int
     document: Document
+    plan: Literal["assigned", "supplementary", "carried_over"] = "assigned"
 
 
 AgencyCommand = (

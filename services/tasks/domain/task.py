@@ -163,6 +163,8 @@ class Allocation:
     amount_vnd: int
     document: Document
     cause: Cause
+    plan: Literal["assigned", "supplementary", "carried_over"] = "assigned"
+    """Both denominators of a rate follow from it: the assigned plan, and everything."""
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,21 @@ async def test_two_that_become_one_owe_the_shared_obligation_once(service: Servi
     assert ended == [NEW_TASK, NEW_TASK]
 
 
+async def test_an_agency_that_takes_another_in_keeps_its_own_tasks(service: Service) -> None:
+    """Kế hoạch và Đầu tư + Tài chính → Tài chính, whose code stays."""
+    await started(service, obligation("II.3", ["H48.21"]), obligation("II.4", ["H48.22"]))
+    await service.on(reorganised("merged", ["H48.21", "H48.22"], ["H48.22"]))
+
+    await service.time_passes("2025-03-01 00:00")
+
+    tasks = {one: task.result.value for one, task in (await service.tasks()).items()}
+    assert tasks == {
+        "H48/TB-1/II.3/H48.21": "transferred",
+        "H48/TB-1/II.3/H48.22": "assigned",
+        "H48/TB-1/II.4/H48.22": "assigned",
+    }
+
+
 async def test_two_obligations_of_one_successor_stay_two(service: Service) -> None:
     """II.3 and II.4 of the notice after KHĐT + TC → TC: do not merge obligations (domain §2.8 e)."""
     await started(service, obligation("II.3", ["H48.21"]), obligation("II.4", ["H48.22"]))

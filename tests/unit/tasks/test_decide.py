@@ -224,6 +224,19 @@ def test_an_allocation_with_the_same_id_replaces_the_amount() -> None:
     assert [one.amount_vnd for one in task.allocations] == [150]
 
 
+def test_money_keeps_whose_plan_it_is_and_a_smaller_later_figure_corrects() -> None:
+    task = after(
+        a_task(),
+        (Allocate("a", 2024, 100, a_document()), "2024-10-14 09:00", "H48.01"),
+        (Allocate("b", 2024, 40, a_document(), "carried_over"), "2024-10-14 10:00", "H48.01"),
+        (ReportDisbursement(date(2024, 10, 10), 90), "2024-10-14 11:00"),
+        (ReportDisbursement(date(2024, 10, 10), 70), "2024-10-15 11:00"),
+    ).task
+
+    assert [(one.plan, one.amount_vnd) for one in task.allocations] == [("assigned", 100), ("carried_over", 40)]
+    assert [one.cumulative_vnd for one in task.disbursements] == [90, 70], "both kept, the later one counts"
+
+
 # -- any stream ------------------------------------------------------------------------------------------------------
 
 COMMANDS: list[tuple[Command, str]] = [
