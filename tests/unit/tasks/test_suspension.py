@@ -1,4 +1,4 @@
-"""Suspension: the deadline's clock stands still, and goes on from where it stood (ADR 0010)."""
+"""Suspension: the deadline's clock stands still, and goes on from where it stood (ADR 0011)."""
 
 from datetime import date, timedelta
 
