@@ -69,6 +69,8 @@ class Sweep:
         self._writer = writer
         self._registry = registry
         self._directives = directives
+        self._moved: set[tuple[int, str, str]] = set()
+        """Partition, province and agency whose tasks were moved: since then only stragglers can be left."""
         self._by_old_rules: set[int] = set()
         """Partitions that may hold tasks whose dates stand by older rules."""
 
@@ -89,8 +91,8 @@ class Sweep:
                 if look:
                     await self.tell_leftovers(owned)
                 await self.settle_parked(owned, times)
+                await self.move_tasks(times, again=look)
                 if look:
-                    await self.move_tasks(times)
                     await self.reschedule(times)
                 await self.open_periods(times)
                 finished = await self.fire_due(times) and len(times) == len(owned) and finished
@@ -185,13 +187,22 @@ class Sweep:
     def partitions_changed(self) -> None:
         """The partitions of this replica are others now."""
         self._by_old_rules = set(range(SUBMISSIONS.partitions))
+        self._moved.clear()
 
-    async def move_tasks(self, times: Mapping[int, datetime]) -> None:
+    async def move_tasks(self, times: Mapping[int, datetime], *, again: bool = True) -> None:
         """Open tasks of agencies that are no more go to their successors, each when its partition has come that far:
-        what was received before the change is applied before it."""
+        what was received before the change is applied before it. `again`: look for stragglers too, which were made
+        under the old name since."""
+        if not times:
+            return
         for province, edges in (await self._registry.edges()).items():
             for partition, now in times.items():
-                over = {code: edge for code, edge in edges.items() if edge.effective_at <= now}
+                over = {
+                    code: edge
+                    for code, edge in edges.items()
+                    if edge.effective_at <= now and (again or (partition, province, code) not in self._moved)
+                }
+                self._moved.update((partition, province, code) for code in over)
                 after: str | None = "" if over else None
                 while after is not None:
                     page = await self._store.open_tasks_with(province, over, partition, after=after, limit=PAGE)

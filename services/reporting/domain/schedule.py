@@ -102,10 +102,13 @@ def _place(task: TaskFacts, deadline: Deadline | None, as_of: AsOf, days_off: Se
         return Column.ENDED_WITHOUT_RESULT, 0
     if deadline is None:
         return Column.OPEN_NO_DEADLINE, 0
-    received = (_clock_at(task, one.received_at, as_of) for one in known if _verdict(one, as_of) is None)
-    if any(instant < deadline.due_at for instant in received):
-        # Handed in on time: the reviewer's delay is not the agency's.
-        return Column.OPEN_IN_TIME, 0
+    waiting = [_clock_at(task, one.received_at, as_of) for one in known if _verdict(one, as_of) is None]
+    if waiting:
+        # The reviewer's delay is not the agency's: in time stays in time, and late does not become later.
+        received = min(waiting)
+        if received < deadline.due_at:
+            return Column.OPEN_IN_TIME, 0
+        return Column.OPEN_OVERDUE, days_after(deadline.legal, local_day(received))
     stands_at = _suspended_since(task, as_of)
     if stands_at is not None:
         # Work stopped by decision: what was overdue by then stays so, the rest does not become it.

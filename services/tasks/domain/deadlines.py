@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Literal
 
 from services.tasks.domain.calendar import ICT, WorkingCalendar, end_of, local_day, start_of
-from services.tasks.domain.task import Cause, Deadline, Document, GivenBy, Result, Schedule, Task
+from services.tasks.domain.task import Cause, Deadline, Document, GivenBy, Schedule, Task
 
 
 class Boundary(StrEnum):
@@ -262,7 +262,8 @@ def schedule_at(task: Task, instant: datetime, calendar: WorkingCalendar) -> tup
     """How a task stands in time at an instant, and how many calendar days late it is.
 
     A completed task is judged by when its accepted result was received, an open one by the instant; a result that
-    was received in time and awaits review does not become overdue by waiting, and a suspended task does not by lying.
+    was received in time and awaits review does not become overdue by waiting, one that came late does not become later,
+    and a suspended task does not become overdue by lying.
     """
     due = task.deadline
     accepted = task.accepted_result
@@ -272,10 +273,12 @@ def schedule_at(task: Task, instant: datetime, calendar: WorkingCalendar) -> tup
         received = task.clock_at(accepted.cause.received_at)
         return (Schedule.LATE if received >= due.due_at else Schedule.ON_TIME), days_late(due, received)
     waiting = task.unjudged_result
-    if waiting is not None and task.clock_at(waiting.cause.received_at) < due.due_at:
-        return Schedule.ON_TRACK, 0
+    if waiting is not None:
+        received = task.clock_at(waiting.cause.received_at)
+        late = received >= due.due_at and task.ended is None
+        return (Schedule.OVERDUE, days_late(due, received)) if late else (Schedule.ON_TRACK, 0)
     instant = task.clock_at(instant)
-    if instant >= due.due_at and task.result not in {Result.DISCONTINUED, Result.TRANSFERRED}:
+    if instant >= due.due_at and task.ended is None:
         return Schedule.OVERDUE, days_late(due, instant)
     if task.suspension is not None:
         return Schedule.ON_TRACK, 0
