@@ -51,7 +51,12 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
         clock=f"file:{clock.path}",
         database_prefix=PREFIX,
         # Business time runs some 100,000 times faster than real time: look at it more often.
-        env={"DONDOC_FETCH_WAIT_MS": "20", "DONDOC_BATCH_WAIT_MS": "10"},
+        env={
+            "DONDOC_FETCH_WAIT_MS": "20",
+            "DONDOC_BATCH_WAIT_MS": "10",
+            # Left running, it is there to be looked at in a browser, which carries no token.
+            "DONDOC_READING_NEEDS_TOKEN": str(not keep).lower(),
+        },
         service_env={
             "tasks": {"DONDOC_TIMER_POLL_SECONDS": "0.02"},
             "notify": {"DONDOC_SEND_POLL_SECONDS": "0.2", "DONDOC_GROUP_WAIT_SECONDS": "0.2"},
@@ -63,9 +68,15 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
     )
     async with Stack(options, say=lambda line: say(f"  {line}")) as stack:
         addresses = {service.name: service.url for service in stack.services}
+        reader = stack.issuer.mint(notice.code_of("standing"), notice.province, ["tasks:read"])
         async with (
             httpx.AsyncClient(base_url=addresses["ingest"], trust_env=False, timeout=30) as ingest,
-            httpx.AsyncClient(base_url=addresses["tasks"], trust_env=False, timeout=30) as tasks,
+            httpx.AsyncClient(
+                base_url=addresses["tasks"],
+                headers={"Authorization": f"Bearer {reader}"},
+                trust_env=False,
+                timeout=30,
+            ) as tasks,
             httpx.AsyncClient(base_url=addresses["reporting"], trust_env=False, timeout=30) as reporting,
         ):
             player = Player(ingest, stack.issuer, notice.province, clock)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from starlette.applications import Starlette
 
+from services.tasks import metrics
 from services.tasks.api import TaskApi
 from services.tasks.handlers import TaskHandlers
 from services.tasks.mongo import MongoTaskStore
@@ -20,9 +21,16 @@ from shared.runtime.crash import Crash, crash_process
 from shared.runtime.mongodb import connect, ping
 from shared.runtime.process import Loop, make_app
 from shared.runtime.publishing import Outgoing, Publisher
+from shared.runtime.tokens import TokenMetrics, reading_verifier
 from shared.runtime.watchdog import Watchdog
 
 SERVICE = "tasks"
+_COUNTS = TokenMetrics(
+    keys=metrics.KEYS,
+    keys_refused=metrics.KEYS_REFUSED,
+    key_reloads_failed=metrics.KEY_RELOADS_FAILED,
+    tokens_verified=metrics.TOKENS_VERIFIED,
+)
 
 
 def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
@@ -45,6 +53,7 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     async def partition_of(key: str) -> int:
         return await publisher.partition_of(SUBMISSIONS.name, key.encode())
 
+    verify = reading_verifier(settings, _COUNTS)
     teller = Teller(store, publish, clock)
     shaping = Shaping(store, teller, partition_of, clock, rules)
     handlers = TaskHandlers(
@@ -79,13 +88,16 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     async def mongodb_answers() -> bool:
         return await ping(client)
 
+    async def keys_are_loaded() -> bool:
+        return verify is None or verify.ready()
+
     return make_app(
-        routes=TaskApi(store, clock, rules).routes(),
+        routes=TaskApi(store, clock, rules, verify=verify).routes(),
         watchdog=watchdog,
         publisher=publisher,
         consumption=consumption,
         loops=[Loop("sweep", turn, every_seconds=settings.timer_poll_seconds)],
-        ready={"mongodb": mongodb_answers},
+        ready={"mongodb": mongodb_answers, "keys": keys_are_loaded},
         before=[store.prepare],
         after=[close],
         crash=crash,

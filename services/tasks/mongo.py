@@ -9,6 +9,7 @@ from pymongo import ASCENDING, IndexModel, InsertOne, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from services.tasks.domain.directive import Obligation
+from services.tasks.domain.reading import EVERYTHING, Reader, readers
 from services.tasks.domain.task import Task
 from services.tasks.ports import (
     Buried,
@@ -69,6 +70,7 @@ class MongoTaskStore:
                 IndexModel(
                     [("province", ASCENDING), ("directive", ASCENDING), ("_id", ASCENDING)], name="by_directive"
                 ),
+                IndexModel([("province", ASCENDING), ("readers", ASCENDING), ("_id", ASCENDING)], name="by_reader"),
             ]
         )
         await self._ledger.create_indexes([IndexModel([("id", ASCENDING)], name="by_id")])
@@ -111,9 +113,12 @@ class MongoTaskStore:
         found = self._ledger.find({"_id": {"$in": list(keys)}})
         return {document["_id"]: _ledger_entry(document) async for document in found}
 
-    async def ledger_by_id(self, submission_id: str, source: str | None, limit: int) -> list[LedgerEntry]:
-        """Ledger entries with this id, of one source or of all."""
-        query: Document = {"id": submission_id} if source is None else {"id": submission_id, "source": source}
+    async def ledger_by_id(
+        self, submission_id: str, source: str | None, limit: int, reader: Reader = EVERYTHING
+    ) -> list[LedgerEntry]:
+        """Ledger entries with this id that a reader may see, of one source or of all."""
+        wanted = {"source": source, "province": reader.province, "agency": reader.agency}
+        query: Document = {"id": submission_id, **{name: one for name, one in wanted.items() if one is not None}}
         return [_ledger_entry(document) async for document in self._ledger.find(query).limit(limit)]
 
     async def close(self, verdicts: Sequence[Verdict], *, recorded_at: datetime) -> None:
@@ -391,6 +396,7 @@ class MongoTaskStore:
                 "agency": wanted.agency,
                 "directive": wanted.directive,
                 "result": wanted.result,
+                "readers": wanted.reader,
             }.items()
             if value is not None
         }
@@ -433,6 +439,7 @@ def _fields(write: Write) -> Document:
         "state": write.text.decode(),
         "result": task.result.value,
         "open": task.is_open,
+        "readers": sorted(readers(task)),
         "due_at": deadline.due_at if deadline else None,
         "next_at": write.next_at,
         "tok": write.untold.token,

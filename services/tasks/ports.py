@@ -168,6 +168,8 @@ class TaskFilter:
     result: str | None = None
     directive: str | None = None
     due_before: datetime | None = None
+    reader: str | None = None
+    """Only tasks that concern this agency."""
 
 
 class Registry(StrEnum):

@@ -23,6 +23,8 @@ SECURITY_SCHEME: Final[dict[str, Any]] = {
     "`province`, `agency` and `scope`.",
 }
 """For `components.securitySchemes` of an OpenAPI document."""
+SECURITY: Final[list[dict[str, Any]]] = [{"bearer": []}]
+"""For each operation that needs a token."""
 
 Verify = Callable[[str], Credential]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -77,6 +79,20 @@ def for_bearers(
         return await endpoint(request, credential)
 
     return guarded
+
+
+def refusals(described: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """What for_bearers answers, for the responses of an operation; `described` turns codes into a response."""
+    tokens = [fault for fault in TokenFault if fault is not TokenFault.KEYS_MISSING]
+    challenge = {"WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}}}
+    return {
+        "401": {**described(", ".join(f"`{fault.value}`" for fault in tokens)), "headers": challenge},
+        "403": {**described(f"`{SCOPE_MISSING}`"), "headers": challenge},
+        "503": {
+            **described(f"`{TokenFault.KEYS_MISSING.value}`"),
+            "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
+        },
+    }
 
 
 def _not_known(refused: TokenRefusedError) -> Response:
