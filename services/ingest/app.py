@@ -7,7 +7,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed
 from starlette.applications import Starlette
 
 from services.ingest import api, metrics
-from services.ingest.credentials import COUNTS, Identify
+from services.ingest.credentials import Identify
 from services.ingest.domain.admission import Admission
 from services.ingest.handlers import Intake, Limits
 from services.ingest.ports import Message, NotAcknowledgedError, TooLargeError
@@ -34,7 +34,7 @@ def build(
     """Wire the service; nothing connects before the app starts. `real_time`: what tokens are judged by."""
     publisher = publisher or Publisher(settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}")
     verify = TokenVerifier.of(
-        settings.credentials, COUNTS, tokens_cached_max=settings.tokens_cached_max, real_time=real_time
+        settings.credentials, metrics.TOKENS, tokens_cached_max=settings.tokens_cached_max, real_time=real_time
     )
     admission = Admission(settings.in_flight_events_max, settings.in_flight_bytes_max)
     metrics.IN_FLIGHT_EVENTS.set_function(lambda: admission.events)

@@ -1,19 +1,11 @@
-"""The verifier of the runtime, in ingest's words: its credential, its refusals, its metrics."""
+"""The verifier of the runtime, in ingest's words: its credential and its refusals."""
 
 from collections.abc import Sequence
 
-from services.ingest import metrics
 from services.ingest.domain.authorisation import Credential
 from services.ingest.domain.refusal import Code, RefusedError
 from shared.runtime.bearer import Verify, bearer
-from shared.runtime.tokens import TokenMetrics, TokenRefusedError
-
-COUNTS = TokenMetrics(
-    keys=metrics.KEYS,
-    keys_refused=metrics.KEYS_REFUSED,
-    key_reloads_failed=metrics.KEY_RELOADS_FAILED,
-    tokens_verified=metrics.TOKENS_VERIFIED,
-)
+from shared.runtime.tokens import TokenRefusedError
 
 
 class Identify:

@@ -21,16 +21,10 @@ from shared.runtime.crash import Crash, crash_process
 from shared.runtime.mongodb import connect, ping
 from shared.runtime.process import Loop, make_app
 from shared.runtime.publishing import Outgoing, Publisher
-from shared.runtime.tokens import TokenMetrics, reading_verifier
+from shared.runtime.tokens import reading_verifier
 from shared.runtime.watchdog import Watchdog
 
 SERVICE = "tasks"
-_COUNTS = TokenMetrics(
-    keys=metrics.KEYS,
-    keys_refused=metrics.KEYS_REFUSED,
-    key_reloads_failed=metrics.KEY_RELOADS_FAILED,
-    tokens_verified=metrics.TOKENS_VERIFIED,
-)
 
 
 def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
@@ -53,7 +47,7 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     async def partition_of(key: str) -> int:
         return await publisher.partition_of(SUBMISSIONS.name, key.encode())
 
-    verify = reading_verifier(settings, _COUNTS)
+    verify = reading_verifier(settings, metrics.TOKENS)
     teller = Teller(store, publish, clock)
     shaping = Shaping(store, teller, partition_of, clock, rules)
     handlers = TaskHandlers(

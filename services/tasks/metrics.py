@@ -3,6 +3,7 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.tasks.domain.decide import FactKind
+from shared.runtime.tokens import TokenMetrics
 
 SUBMISSIONS = Counter(
     "dondoc_tasks_submissions_total", "Submissions by what became of them and why.", ["outcome", "reason"]
@@ -34,3 +35,6 @@ KEY_RELOADS_FAILED = Counter(
     "dondoc_tasks_key_reloads_failed_total", "Changed JWKS files that could not be read; the keys before stay."
 )
 TOKENS_VERIFIED = Counter("dondoc_tasks_tokens_verified_total", "Signatures checked; the rest came from the cache.")
+TOKENS = TokenMetrics(
+    keys=KEYS, keys_refused=KEYS_REFUSED, key_reloads_failed=KEY_RELOADS_FAILED, tokens_verified=TOKENS_VERIFIED
+)
