@@ -6,7 +6,7 @@ Who may read what: domain/reading.py and ADR 0010. What a reader may not see is 
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
 import pydantic_core
@@ -87,9 +87,8 @@ class TaskApi:
     async def _reader(self, credential: Credential) -> Reader:
         entry_id = f"{credential.province}/{credential.agency}"
         known = (await self._store.entries(Registry.AGENCIES, [entry_id])).get(entry_id)
-        return reader_of(
-            credential.province, credential.agency, credential.scopes, known.data["role"] if known else None
-        )
+        role = _role(known, on=local_day(self._clock.now()))
+        return reader_of(credential.province, credential.agency, credential.scopes, role)
 
     async def openapi(self, _: Request) -> Response:
         """The description of this API."""
@@ -220,6 +219,13 @@ class TaskApi:
             "policy": due.policy if due else None,
             "times_extended": max(0, len(task.deadlines) - 1),
         }
+
+
+def _role(known: Entry | None, *, on: date) -> str | None:
+    """What the registry says that an agency is on a day; None for one that is not there, or no more."""
+    if known is None or (known.data["valid_to"] is not None and date.fromisoformat(known.data["valid_to"]) < on):
+        return None
+    return str(known.data["role"])
 
 
 def _unknown(task_id: str) -> Response:

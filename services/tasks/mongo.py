@@ -152,6 +152,8 @@ class MongoTaskStore:
                         "source": buried.source,
                         "id": buried.id,
                         "type": buried.type,
+                        "province": buried.province,
+                        "agency": buried.agency,
                         "p": buried.position.partition,
                         "off": buried.position.offset,
                     },

@@ -74,6 +74,9 @@ class Buried:
     reason: str
     detail: str
     position: Position
+    province: str = ""
+    agency: str = ""
+    """Who sent it; without it nobody could ask what became of it."""
 
 
 class Message(NamedTuple):

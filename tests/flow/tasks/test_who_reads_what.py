@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pydantic_core
 import pytest
 from starlette.applications import Starlette
 
@@ -13,6 +14,7 @@ from deploy.local.issuer import Issuer
 from services.tasks import metrics, openapi
 from services.tasks.api import TaskApi
 from services.tasks.mongo import MongoTaskStore
+from services.tasks.ports import EntryWrite, Position, Registry, Untold
 from shared.runtime.clock import ScaledClock
 from shared.runtime.mongodb import Database
 from shared.runtime.settings import CredentialSettings
@@ -330,3 +332,30 @@ def test_every_operation_says_whether_it_needs_a_token_and_what_the_refused_hear
             assert operation["security"] == [{"bearer": []}]
             assert {"401", "403", "503"} <= operation["responses"].keys()
     assert "bearer" in openapi.document()["components"]["securitySchemes"]
+
+
+async def test_a_submission_that_nobody_could_process_is_told_to_its_sender(world: World) -> None:
+    """Otherwise a 202 would be followed by "not taken up yet" for ever."""
+    service = Service(world.store)
+    _, event = say("task.acknowledged", {"task_id": "?"}, by=LED, event_id="poison")
+    await service.handlers.on_dead(pydantic_core.to_json(event), Position(0, 10_000), "malformed", "no task id")
+
+    answers = {
+        code: await world.get("/v1/submissions/poison", Role(province, code, ("events:write",)))
+        for province, code in (("H48", LED), ("H48", HELPER))
+    }
+    elsewhere = await world.get("/v1/submissions/poison", Role("H49", LED, ("authority:write",)))
+
+    assert (answers[LED].status_code, answers[LED].json()["outcome"]) == (200, "dead")
+    assert answers[HELPER].status_code == elsewhere.status_code == 404
+
+
+async def test_who_supervises_no_more_reads_as_an_agency(world: World) -> None:
+    """INVARIANT: the role of an agency that was abolished opens nothing."""
+    for code, last_day in (("H48.50", "2024-10-16"), ("H48.51", "2024-10-15")):
+        record = {"province": "H48", "code": code, "role": "standing", "valid_to": last_day}
+        write = EntryWrite(f"H48/{code}", record, 0, (), Untold(""), None)
+        assert await world.store.save_entry(Registry.AGENCIES, write)
+
+    assert len(await world.listed(Role("H48", "H48.50", ("tasks:read",)))) == len(OBJECTS)
+    assert await world.listed(Role("H48", "H48.51", ("tasks:read",))) == []
