@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.tasks import metrics, openapi, wire
+from services.tasks import openapi, wire
 from services.tasks.domain.calendar import local_day, start_of
 from services.tasks.domain.deadlines import schedule_at
 from services.tasks.domain.decide import Rules
@@ -82,7 +82,7 @@ class TaskApi:
 
         if self._verify is None:
             return without
-        return for_bearers(with_token, self._verify, scopes=SCOPES, refused=metrics.READS_REFUSED)
+        return for_bearers(with_token, self._verify, scopes=SCOPES)
 
     async def _reader(self, credential: Credential) -> Reader:
         entry_id = f"{credential.province}/{credential.agency}"

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from starlette.applications import Starlette
 
-from services.tasks import metrics
 from services.tasks.api import TaskApi
 from services.tasks.handlers import TaskHandlers
 from services.tasks.mongo import MongoTaskStore
@@ -15,13 +14,13 @@ from services.tasks.shaping import Shaping
 from services.tasks.sweep import Sweep
 from services.tasks.telling import Teller
 from shared.contracts.topics import SUBMISSIONS
+from shared.runtime.bearer import reading_verifier
 from shared.runtime.clock import clock_from
 from shared.runtime.consuming import Consumption, Record
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.mongodb import connect, ping
 from shared.runtime.process import Loop, make_app
 from shared.runtime.publishing import Outgoing, Publisher
-from shared.runtime.tokens import reading_verifier
 from shared.runtime.watchdog import Watchdog
 
 SERVICE = "tasks"
@@ -47,7 +46,7 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     async def partition_of(key: str) -> int:
         return await publisher.partition_of(SUBMISSIONS.name, key.encode())
 
-    verify = reading_verifier(settings, metrics.TOKENS)
+    verify = reading_verifier(settings)
     teller = Teller(store, publish, clock)
     shaping = Shaping(store, teller, partition_of, clock, rules)
     handlers = TaskHandlers(

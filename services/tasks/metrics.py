@@ -3,7 +3,6 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.tasks.domain.decide import FactKind
-from shared.runtime.tokens import TokenMetrics
 
 SUBMISSIONS = Counter(
     "dondoc_tasks_submissions_total", "Submissions by what became of them and why.", ["outcome", "reason"]
@@ -27,14 +26,4 @@ PARKED_TASKS = Gauge(
 PARTITION_TIME = Gauge(
     "dondoc_tasks_partition_time_seconds",
     "Business time (seconds since 1970) that the slowest owned partition has reached; all due before it has fired.",
-)
-READS_REFUSED = Counter("dondoc_tasks_reads_refused_total", "Requests to read that were not let in, by code.", ["code"])
-KEYS = Gauge("dondoc_tasks_verification_keys", "Keys that tokens are verified with; NaN where no token is needed.")
-KEYS_REFUSED = Counter("dondoc_tasks_verification_keys_refused_total", "Keys of the JWKS file that cannot be used.")
-KEY_RELOADS_FAILED = Counter(
-    "dondoc_tasks_key_reloads_failed_total", "Changed JWKS files that could not be read; the keys before stay."
-)
-TOKENS_VERIFIED = Counter("dondoc_tasks_tokens_verified_total", "Signatures checked; the rest came from the cache.")
-TOKENS = TokenMetrics(
-    keys=KEYS, keys_refused=KEYS_REFUSED, key_reloads_failed=KEY_RELOADS_FAILED, tokens_verified=TOKENS_VERIFIED
 )

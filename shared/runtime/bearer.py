@@ -3,13 +3,17 @@
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final
 
-from prometheus_client import Counter
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.contracts.claims import Credential
+from shared.runtime import metrics
 from shared.runtime.problems import problem
-from shared.runtime.tokens import TokenFault, TokenRefusedError
+from shared.runtime.settings import ReadingSettings
+from shared.runtime.tokens import TokenFault, TokenMetrics, TokenRefusedError, TokenVerifier
+
+log = structlog.get_logger()
 
 _REALM: Final = 'Bearer realm="dondoc"'
 _RETRY_AFTER_SECONDS: Final = 2
@@ -25,6 +29,13 @@ SECURITY_SCHEME: Final[dict[str, Any]] = {
 """For `components.securitySchemes` of an OpenAPI document."""
 SECURITY: Final[list[dict[str, Any]]] = [{"bearer": []}]
 """For each operation that needs a token."""
+
+COUNTS: Final = TokenMetrics(
+    keys=metrics.VERIFICATION_KEYS,
+    keys_refused=metrics.KEYS_REFUSED,
+    key_reloads_failed=metrics.KEY_RELOADS_FAILED,
+    tokens_verified=metrics.TOKENS_VERIFIED,
+)
 
 Verify = Callable[[str], Credential]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -57,24 +68,31 @@ def token_status(fault: str) -> int:
     return 503 if fault == TokenFault.KEYS_MISSING else 401
 
 
+def reading_verifier(settings: ReadingSettings) -> TokenVerifier | None:
+    """What verifies the tokens of those who read; None where the settings let everybody read everything."""
+    if not settings.reading_needs_token or settings.credentials is None:
+        log.warning("reading.open", hint="no token is needed to read; for trials only")
+        return None
+    return TokenVerifier.of(settings.credentials, COUNTS, tokens_cached_max=settings.tokens_cached_max)
+
+
 def for_bearers(
     endpoint: Callable[[Request, Credential], Awaitable[Response]],
     verify: Verify,
     *,
     scopes: Collection[str],
-    refused: Counter,
 ) -> Endpoint:
-    """An endpoint that only a token with one of these scopes opens. `refused` counts the others by code."""
+    """An endpoint that only a token with one of these scopes opens."""
 
     async def guarded(request: Request) -> Response:
         authorizations = [value for name, value in request.scope["headers"] if name == b"authorization"]
         try:
             credential = verify(bearer(authorizations))
         except TokenRefusedError as error:
-            refused.labels(error.fault.value).inc()
+            metrics.READS_REFUSED.labels(error.fault.value).inc()
             return _not_known(error)
         if credential.scopes.isdisjoint(scopes):
-            refused.labels(SCOPE_MISSING).inc()
+            metrics.READS_REFUSED.labels(SCOPE_MISSING).inc()
             return _not_allowed(scopes)
         return await endpoint(request, credential)
 

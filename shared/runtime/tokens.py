@@ -21,7 +21,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from prometheus_client import Counter, Gauge
 
 from shared.contracts.claims import ClaimError, Credential, credential
-from shared.runtime.settings import CredentialSettings, ReadingSettings
+from shared.runtime.settings import CredentialSettings
 
 log = structlog.get_logger()
 
@@ -276,16 +276,6 @@ class TokenVerifier:
         except ClaimError as error:
             raise _refused(TokenFault.INCOMPLETE, str(error)) from error
         return _Verified(bearer, expires_at + self._leeway_seconds)
-
-
-def reading_verifier(settings: ReadingSettings, counts: TokenMetrics) -> TokenVerifier | None:
-    """What verifies the tokens of those who read; None where the settings let everybody read everything."""
-    if not settings.reading_needs_token or settings.credentials is None:
-        # Nobody waits for keys then: no figure, so that no alert rests on one.
-        counts.keys.set(math.nan)
-        log.warning("reading.open", hint="no token is needed to read; for trials only")
-        return None
-    return TokenVerifier.of(settings.credentials, counts, tokens_cached_max=settings.tokens_cached_max)
 
 
 def _checked_signature(

@@ -11,10 +11,11 @@ import pytest
 from starlette.applications import Starlette
 
 from deploy.local.issuer import Issuer
-from services.tasks import metrics, openapi
+from services.tasks import openapi
 from services.tasks.api import TaskApi
 from services.tasks.mongo import MongoTaskStore
 from services.tasks.ports import EntryWrite, Position, Registry, Untold
+from shared.runtime.bearer import COUNTS
 from shared.runtime.clock import ScaledClock
 from shared.runtime.mongodb import Database
 from shared.runtime.settings import CredentialSettings
@@ -172,7 +173,7 @@ async def world(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Asy
 
 def a_client(store: MongoTaskStore, issuer: Issuer) -> httpx.AsyncClient:
     settings = CredentialSettings(jwks_file=issuer.jwks_file, jwt_issuer=issuer.issuer)
-    verify = TokenVerifier.of(settings, metrics.TOKENS, tokens_cached_max=100)
+    verify = TokenVerifier.of(settings, COUNTS, tokens_cached_max=100)
     api = TaskApi(store, ScaledClock(at("2024-10-16 08:00"), 0, 0), RULES, verify=verify)
     return httpx.AsyncClient(transport=httpx.ASGITransport(Starlette(routes=api.routes())), base_url="http://tasks")
 
