@@ -30,8 +30,8 @@ from shared.runtime.settings import CredentialSettings
 SETTINGS: Final[dict[str, tuple[type[BaseSettings], ...]]] = {
     "ingest": (IngestSettings, CredentialSettings),
     "tasks": (TasksSettings, CredentialSettings),
-    "notify": (NotifySettings,),
-    "reporting": (ReportingSettings,),
+    "notify": (NotifySettings, CredentialSettings),
+    "reporting": (ReportingSettings, CredentialSettings),
 }
 METRICS: Final = (ingest_metrics, tasks_metrics, notify_metrics, reporting_metrics, runtime_metrics)
 OTHERS: Final = {"DONDOC_TOPIC_REPLICATION", "DONDOC_KEYS_DIR", "DONDOC_IMAGE_TAG", "DONDOC_PUBLISH_ADDRESS"}

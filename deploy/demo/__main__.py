@@ -68,20 +68,18 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
     )
     async with Stack(options, say=lambda line: say(f"  {line}")) as stack:
         addresses = {service.name: service.url for service in stack.services}
-        reader = stack.issuer.mint(notice.code_of("standing"), notice.province, ["tasks:read"])
+        token = stack.issuer.mint(notice.code_of("standing"), notice.province, ["tasks:read", "reports:read"])
+        reader = {"Authorization": f"Bearer {token}"}
         async with (
             httpx.AsyncClient(base_url=addresses["ingest"], trust_env=False, timeout=30) as ingest,
+            httpx.AsyncClient(base_url=addresses["tasks"], headers=reader, trust_env=False, timeout=30) as tasks,
             httpx.AsyncClient(
-                base_url=addresses["tasks"],
-                headers={"Authorization": f"Bearer {reader}"},
-                trust_env=False,
-                timeout=30,
-            ) as tasks,
-            httpx.AsyncClient(base_url=addresses["reporting"], trust_env=False, timeout=30) as reporting,
+                base_url=addresses["reporting"], headers=reader, trust_env=False, timeout=30
+            ) as reporting,
         ):
             player = Player(ingest, stack.issuer, notice.province, clock)
             await play(player, CatchUp(tasks), story)
-            accounts = await settled(stack)
+            accounts = await settled(stack, reporting)
             await result(stack, len(notice.directive["obligations"]), accounts, tasks, reporting)
         seconds = time.monotonic() - began
         status = conclude(player, accounts, len(stack.mailbox.mails()), seconds)
@@ -107,23 +105,22 @@ async def play(player: Player, caught_up: CatchUp, story: Sequence[Submission]) 
         say(f"  refused at the door: {len(player.tally.refused)}; the first: {player.tally.refused[0]}")
 
 
-async def settled(stack: Stack) -> Accounts:
+async def settled(stack: Stack, reporting: httpx.AsyncClient) -> Accounts:
     """Wait until nothing is in flight and the last month is closed."""
     deadline = time.monotonic() + SETTLE_SECONDS_MAX
     while True:
         accounts = await audit(stack.kafka.bootstrap, stack.mongod.uri, PREFIX)
-        if (accounts.in_flight == 0 and await closed(stack)) or time.monotonic() > deadline:
+        if (accounts.in_flight == 0 and await closed(reporting)) or time.monotonic() > deadline:
             return accounts
         await asyncio.sleep(0.3)
 
 
-async def closed(stack: Stack) -> bool:
+async def closed(reporting: httpx.AsyncClient) -> bool:
     """Whether reporting has closed every month of the story."""
-    async with httpx.AsyncClient(base_url=stack.service("reporting").url, trust_env=False) as client:
-        for period in PERIODS:
-            answer = await client.get(f"/v1/reports/{period}.json")
-            if answer.status_code != httpx.codes.OK or not answer.json()["final"]:
-                return False
+    for period in PERIODS:
+        answer = await reporting.get(f"/v1/reports/{period}.json")
+        if answer.status_code != httpx.codes.OK or not answer.json()["final"]:
+            return False
     return True
 
 

@@ -74,15 +74,10 @@ class TaskApi:
     def _for_readers(self, endpoint: Callable[[Request, Reader], Awaitable[Response]]) -> Endpoint:
         """The endpoint as it is asked for over HTTP: with a token, from which comes how far the reader sees."""
 
-        async def with_token(request: Request, credential: Credential) -> Response:
-            return await endpoint(request, await self._reader(credential))
+        async def asked(request: Request, credential: Credential | None) -> Response:
+            return await endpoint(request, EVERYTHING if credential is None else await self._reader(credential))
 
-        async def without(request: Request) -> Response:
-            return await endpoint(request, EVERYTHING)
-
-        if self._verify is None:
-            return without
-        return for_bearers(with_token, self._verify, scopes=SCOPES)
+        return for_bearers(asked, self._verify, scopes=SCOPES)
 
     async def _reader(self, credential: Credential) -> Reader:
         entry_id = f"{credential.province}/{credential.agency}"
