@@ -73,6 +73,8 @@ def reading_verifier(settings: ReadingSettings) -> TokenVerifier | None:
     if not settings.reading_needs_token or settings.credentials is None:
         log.warning("reading.open", hint="no token is needed to read; for trials only")
         return None
+    # From here on they are waited for, also where the file cannot be read.
+    metrics.VERIFICATION_KEYS.set(0)
     return TokenVerifier.of(settings.credentials, COUNTS, tokens_cached_max=settings.tokens_cached_max)
 
 

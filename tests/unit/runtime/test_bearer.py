@@ -21,7 +21,8 @@ SCOPES = ("things:read", "things:write")
 
 
 def figure(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, labels) or 0.0
+    found = REGISTRY.get_sample_value(name, labels)
+    return 0.0 if found is None else found
 
 
 def a_client(known: Credential | TokenFault | None) -> httpx.AsyncClient:
@@ -122,7 +123,11 @@ def test_reading_needs_a_token_unless_the_setting_says_otherwise(
     environment.setenv("DONDOC_JWKS_FILE", "/nowhere/jwks.json")
     environment.setenv("DONDOC_JWT_ISSUER", "https://issuer.example")
 
-    assert reading_verifier(ReadingSettings()) is not None
+    verify = reading_verifier(ReadingSettings())
+
+    assert verify is not None
+    assert not verify.ready()
+    assert figure("dondoc_verification_keys") == 0, "the alert KeysMissing rests on it"
 
 
 def test_for_trials_the_door_opens(
