@@ -52,7 +52,12 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
         clock=f"file:{clock.path}",
         database_prefix=PREFIX,
         # Business time runs some 100,000 times faster than real time: look at it more often.
-        env={"DONDOC_FETCH_WAIT_MS": "20", "DONDOC_BATCH_WAIT_MS": "10"},
+        env={
+            "DONDOC_FETCH_WAIT_MS": "20",
+            "DONDOC_BATCH_WAIT_MS": "10",
+            # Left running, it is there to be looked at in a browser, which carries no token.
+            "DONDOC_READING_NEEDS_TOKEN": str(not keep).lower(),
+        },
         service_env={
             # After the outage nobody should have to wait for the broker to miss the killed process.
             "tasks": {"DONDOC_TIMER_POLL_SECONDS": "0.02", "DONDOC_KAFKA_SESSION_TIMEOUT_MS": "3000"},
@@ -65,16 +70,20 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
     )
     async with Stack(options, say=lambda line: say(f"  {line}")) as stack:
         addresses = {service.name: service.url for service in stack.services}
+        token = stack.issuer.mint(notice.code_of("standing"), notice.province, ["tasks:read", "reports:read"])
+        reader = {"Authorization": f"Bearer {token}"}
         async with (
             httpx.AsyncClient(base_url=addresses["ingest"], trust_env=False, timeout=30) as ingest,
-            httpx.AsyncClient(base_url=addresses["tasks"], trust_env=False, timeout=30) as tasks,
-            httpx.AsyncClient(base_url=addresses["reporting"], trust_env=False, timeout=30) as reporting,
+            httpx.AsyncClient(base_url=addresses["tasks"], headers=reader, trust_env=False, timeout=30) as tasks,
+            httpx.AsyncClient(
+                base_url=addresses["reporting"], headers=reader, trust_env=False, timeout=30
+            ) as reporting,
         ):
             player = Player(ingest, stack.issuer, notice.province, clock)
             outage = load_outage(STORY)
             down = stack.service(outage.service)
             await play(player, CatchUp(tasks), story, PowerCut(outage, down.kill, down.start))
-            accounts = await settled(stack)
+            accounts = await settled(stack, reporting)
             await result(stack, len(notice.directive["obligations"]), accounts, tasks, reporting)
         seconds = time.monotonic() - began
         status = conclude(player, accounts, len(stack.mailbox.mails()), seconds)
@@ -106,23 +115,22 @@ async def play(player: Player, caught_up: CatchUp, story: Sequence[Submission], 
         say(f"  refused at the door: {len(player.tally.refused)}; the first: {player.tally.refused[0]}")
 
 
-async def settled(stack: Stack) -> Accounts:
+async def settled(stack: Stack, reporting: httpx.AsyncClient) -> Accounts:
     """Wait until nothing is in flight and the last month is closed."""
     deadline = time.monotonic() + SETTLE_SECONDS_MAX
     while True:
         accounts = await audit(stack.kafka.bootstrap, stack.mongod.uri, PREFIX)
-        if (accounts.in_flight == 0 and await closed(stack)) or time.monotonic() > deadline:
+        if (accounts.in_flight == 0 and await closed(reporting)) or time.monotonic() > deadline:
             return accounts
         await asyncio.sleep(0.3)
 
 
-async def closed(stack: Stack) -> bool:
+async def closed(reporting: httpx.AsyncClient) -> bool:
     """Whether reporting has closed every month of the story."""
-    async with httpx.AsyncClient(base_url=stack.service("reporting").url, trust_env=False) as client:
-        for period in PERIODS:
-            answer = await client.get(f"/v1/reports/{period}.json")
-            if answer.status_code != httpx.codes.OK or not answer.json()["final"]:
-                return False
+    for period in PERIODS:
+        answer = await reporting.get(f"/v1/reports/{period}.json")
+        if answer.status_code != httpx.codes.OK or not answer.json()["final"]:
+            return False
     return True
 
 

@@ -11,6 +11,7 @@ from services.tasks.rules import read_rulebook
 from services.tasks.settings import Settings
 from services.tasks.wiring import wire_up
 from shared.contracts.topics import SUBMISSIONS
+from shared.runtime.bearer import reading_verifier
 from shared.runtime.clock import clock_from
 from shared.runtime.consuming import Consumption, Record
 from shared.runtime.crash import Crash, crash_process
@@ -42,6 +43,7 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     async def partition_of(key: str) -> int:
         return await publisher.partition_of(SUBMISSIONS.name, key.encode())
 
+    verify = reading_verifier(settings)
     parts = wire_up(store, publish, partition_of, clock, rulebook, tasks_together=settings.tasks_together)
     handlers, sweep = parts.handlers, parts.sweep
 
@@ -71,13 +73,16 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     async def mongodb_answers() -> bool:
         return await ping(client)
 
+    async def keys_are_loaded() -> bool:
+        return verify is None or verify.ready()
+
     return make_app(
-        routes=TaskApi(store, clock, rulebook).routes(),
+        routes=TaskApi(store, clock, rulebook, verify=verify).routes(),
         watchdog=watchdog,
         publisher=publisher,
         consumption=consumption,
         loops=[Loop("sweep", turn, every_seconds=settings.timer_poll_seconds)],
-        ready={"mongodb": mongodb_answers},
+        ready={"mongodb": mongodb_answers, "keys": keys_are_loaded},
         before=[store.prepare],
         after=[close],
         crash=crash,

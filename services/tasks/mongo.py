@@ -9,6 +9,7 @@ from pymongo import ASCENDING, IndexModel, InsertOne, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from services.tasks.domain.directive import Obligation
+from services.tasks.domain.reading import EVERYTHING, Reader, readers
 from services.tasks.domain.succession import parties
 from services.tasks.domain.task import Task
 from services.tasks.ports import (
@@ -71,6 +72,7 @@ class MongoTaskStore:
                 IndexModel(
                     [("province", ASCENDING), ("directive", ASCENDING), ("_id", ASCENDING)], name="by_directive"
                 ),
+                IndexModel([("province", ASCENDING), ("readers", ASCENDING), ("_id", ASCENDING)], name="by_reader"),
                 # For what rarely happens: agencies are reorganised, a calendar is replaced.
                 IndexModel(
                     [("p", ASCENDING), ("parties", ASCENDING), ("_id", ASCENDING)],
@@ -125,9 +127,12 @@ class MongoTaskStore:
         found = self._ledger.find({"_id": {"$in": list(keys)}})
         return {document["_id"]: _ledger_entry(document) async for document in found}
 
-    async def ledger_by_id(self, submission_id: str, source: str | None, limit: int) -> list[LedgerEntry]:
-        """Ledger entries with this id, of one source or of all."""
-        query: Document = {"id": submission_id} if source is None else {"id": submission_id, "source": source}
+    async def ledger_by_id(
+        self, submission_id: str, source: str | None, limit: int, reader: Reader = EVERYTHING
+    ) -> list[LedgerEntry]:
+        """Ledger entries with this id that a reader may see, of one source or of all."""
+        wanted = {"source": source, "province": reader.province, "agency": reader.agency}
+        query: Document = {"id": submission_id, **{name: one for name, one in wanted.items() if one is not None}}
         return [_ledger_entry(document) async for document in self._ledger.find(query).limit(limit)]
 
     async def close(self, verdicts: Sequence[Verdict], *, recorded_at: datetime) -> None:
@@ -161,6 +166,8 @@ class MongoTaskStore:
                         "source": buried.source,
                         "id": buried.id,
                         "type": buried.type,
+                        "province": buried.province,
+                        "agency": buried.agency,
                         "p": buried.position.partition,
                         "off": buried.position.offset,
                     },
@@ -447,6 +454,7 @@ class MongoTaskStore:
                 "agency": wanted.agency,
                 "directive": wanted.directive,
                 "result": wanted.result,
+                "readers": wanted.reader,
             }.items()
             if value is not None
         }
@@ -489,6 +497,7 @@ def _fields(write: Write) -> Document:
         "state": write.text.decode(),
         "result": task.result.value,
         "open": task.is_open,
+        "readers": sorted(readers(task)),
         "due_at": deadline.due_at if deadline else None,
         "next_at": write.next_at,
         "rules": write.rules,

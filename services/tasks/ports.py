@@ -74,6 +74,9 @@ class Buried:
     reason: str
     detail: str
     position: Position
+    province: str = ""
+    agency: str = ""
+    """Who sent it; without it nobody could ask what became of it."""
 
 
 class Message(NamedTuple):
@@ -182,6 +185,8 @@ class TaskFilter:
     result: str | None = None
     directive: str | None = None
     due_before: datetime | None = None
+    reader: str | None = None
+    """Only tasks that concern this agency."""
 
 
 class Registry(StrEnum):

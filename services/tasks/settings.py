@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from shared.runtime.settings import ProcessSettings
+from shared.runtime.settings import ReadingSettings
 
 
-class Settings(ProcessSettings):
+class Settings(ReadingSettings):
     """What tasks needs beside what every process needs."""
 
     http_port: int = 8081

@@ -76,7 +76,15 @@ def buried(value: bytes | None, position: Position, reason: str, detail: str) ->
         if not isinstance(source, str) or not isinstance(event_id, str):
             return None
         return Buried(
-            event_key(source, event_id), source, event_id, str(content.get("type", "")), reason, detail, position
+            event_key(source, event_id),
+            source,
+            event_id,
+            str(content.get("type", "")),
+            reason,
+            detail,
+            position,
+            province=str(content.get("province", "")),
+            agency=str(content.get("agency", "")),
         )
     except (ValueError, KeyError, TypeError):
         return None

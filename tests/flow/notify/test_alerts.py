@@ -26,6 +26,7 @@ from services.tasks.domain.commands import (
 from services.tasks.domain.decide import advance, assign, decide
 from services.tasks.domain.decision import Fact, FactKind
 from services.tasks.domain.task import Task
+from shared.runtime.clock import ScaledClock
 from tests.flow.notify.harness import Killed, Service, a_service, an_agency, records
 from tests.support.builders import REVIEWER, RULES, a_cause, a_document, a_task, at
 
@@ -490,7 +491,7 @@ async def test_alerts_are_read_over_http_with_their_reasons_and_without_addresse
     _, facts = by(a_task(), OVERDUE_AT)
     await service.on(*facts)
     await service.deliver()
-    app = Starlette(routes=AlertApi(service.store).routes())
+    app = Starlette(routes=AlertApi(service.store, ScaledClock(at("2024-12-01 08:00"), 0, 0), verify=None).routes())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notify") as client:
         overdue = (await client.get("/v1/alerts", params={"kind": "overdue"})).json()
         first = (await client.get("/v1/alerts", params={"limit": 3})).json()

@@ -21,7 +21,7 @@ MONTHLY = {"kind": "recurring", "every": "monthly", "boundary": "before", "day":
 def client() -> httpx.AsyncClient:
     fields = Settings.model_fields
     rules = read_rulebook(fields["calendar_file"].default, fields["policy_file"].default)
-    app = Starlette(routes=TaskApi(None, ScaledClock(at("2024-10-14 08:00"), 0, 0), rules).routes())
+    app = Starlette(routes=TaskApi(None, ScaledClock(at("2024-10-14 08:00"), 0, 0), rules, verify=None).routes())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tasks")
 
 
