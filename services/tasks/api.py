@@ -3,36 +3,32 @@
 Who may read what: domain/reading.py and ADR 0010. What a reader may not see is answered like what does not exist.
 """
 
-import base64
-import binascii
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import date, datetime
 from typing import Any, Protocol
 
-import pydantic_core
-from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from services.tasks import openapi, wire
-from services.tasks.domain.calendar import local_day, start_of
+from services.tasks.answers import answer, read_cursor, write_cursor
+from services.tasks.domain.calendar import local_day
 from services.tasks.domain.deadlines import schedule_at
 from services.tasks.domain.decision import Rulebook
-from services.tasks.domain.preview import days_of
 from services.tasks.domain.reading import EVERYTHING, SCOPES, Reader, may_read, reader_of
-from services.tasks.domain.task import Cause, Result, Task
+from services.tasks.domain.task import Result, Task
 from services.tasks.ports import Change, Entry, LedgerEntry, Registry, Stored, TaskFilter
 from shared.contracts.claims import Credential
-from shared.contracts.codec import explain
 from shared.runtime.bearer import Endpoint, Verify, for_bearers
 from shared.runtime.clock import Clock
 from shared.runtime.problems import problem
 
 PAGE_DEFAULT = 50
 PAGE_MAX = 500
-BODY_MAX_BYTES = 10_000
-FILTERS = frozenset({"agency", "result", "directive", "due_before", "schedule", "cursor", "limit", "province"})
+FILTERS = frozenset(
+    {"agency", "result", "directive", "due_before", "schedule", "cursor", "limit", "province", "awaiting"}
+)
 
 
 class Reading(Protocol):
@@ -64,14 +60,13 @@ class TaskApi:
         """All routes; the more specific first, since a task id contains slashes."""
         return [
             Route("/openapi.json", self.openapi),
-            Route("/v1/tasks", self._for_readers(self.list_tasks)),
-            Route("/v1/tasks/{task_id:path}/history", self._for_readers(self.history)),
-            Route("/v1/tasks/{task_id:path}", self._for_readers(self.task)),
-            Route("/v1/submissions/{submission_id:path}", self._for_readers(self.submission)),
-            Route("/v1/due-dates", self.due_dates, methods=["POST"]),
+            Route("/v1/tasks", self.for_readers(self.list_tasks)),
+            Route("/v1/tasks/{task_id:path}/history", self.for_readers(self.history)),
+            Route("/v1/tasks/{task_id:path}", self.for_readers(self.task)),
+            Route("/v1/submissions/{submission_id:path}", self.for_readers(self.submission)),
         ]
 
-    def _for_readers(self, endpoint: Callable[[Request, Reader], Awaitable[Response]]) -> Endpoint:
+    def for_readers(self, endpoint: Callable[[Request, Reader], Awaitable[Response]]) -> Endpoint:
         """The endpoint as it is asked for over HTTP: with a token, from which comes how far the reader sees."""
 
         async def asked(request: Request, credential: Credential | None) -> Response:
@@ -98,9 +93,10 @@ class TaskApi:
             )
         try:
             limit = min(PAGE_MAX, max(1, int(query.get("limit", PAGE_DEFAULT))))
-            after = _read_cursor(query["cursor"]) if "cursor" in query else None
+            after = read_cursor(query["cursor"]) if "cursor" in query else None
             due_before = datetime.fromisoformat(query["due_before"]) if "due_before" in query else None
             result = Result(query["result"]).value if "result" in query else None
+            awaiting = _read_awaiting(query["awaiting"]) if "awaiting" in query else False
         except ValueError as error:
             return problem(400, "malformed_filter", f"A filter cannot be read: {error}")
         if due_before is not None and due_before.tzinfo is None:
@@ -108,7 +104,13 @@ class TaskApi:
         # The token's province always stands; asking for another one gives what the two have in common: nothing.
         province = reader.province or query.get("province")
         wanted = TaskFilter(
-            province, query.get("agency"), result, query.get("directive"), due_before, reader=reader.agency
+            province,
+            query.get("agency"),
+            result,
+            query.get("directive"),
+            due_before,
+            awaiting_succession=awaiting,
+            reader=reader.agency,
         )
         rows: list[dict[str, Any]] = []
         more = query.get("province") in {None, province}
@@ -122,7 +124,7 @@ class TaskApi:
                     rows.append(row)
                 if len(rows) == limit:
                     break
-        return answer({"tasks": rows, "next": _write_cursor(after) if more and after else None})
+        return answer({"tasks": rows, "next": write_cursor(after) if more and after else None})
 
     async def task(self, request: Request, reader: Reader) -> Response:
         """One task, whole."""
@@ -139,7 +141,15 @@ class TaskApi:
         stored = (await self._store.tasks([task_id])).get(task_id)
         if changes is None or stored is None or not may_read(reader, stored.task):
             return _unknown(task_id)
-        return answer({"task_id": task_id, "changes": [_explained(change, stored.task) for change in changes]})
+        task = stored.task
+        return answer(
+            {
+                "task_id": task_id,
+                "predecessor": task.predecessor,
+                "successor": task.ended.successor if task.ended is not None else None,
+                "changes": [_explained(change, task) for change in changes],
+            }
+        )
 
     async def submission(self, request: Request, reader: Reader) -> Response:
         """What became of a submission. With `?source=` where several sources use the same id."""
@@ -167,31 +177,6 @@ class TaskApi:
                 "reason": entry.reason,
                 "detail": entry.detail,
                 "id_reused": entry.reused,
-            }
-        )
-
-    async def due_dates(self, request: Request) -> Response:
-        """What days a due rule gives. Nothing is stored."""
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY_MAX_BYTES:
-                return problem(413, "body_too_large", f"A due rule has at most {BODY_MAX_BYTES} bytes.")
-        try:
-            asked = wire.DueDatesAsked.model_validate_json(body, strict=True, extra="forbid")
-        except ValidationError as error:
-            return problem(422, "invalid_rule", explain(error))
-        now = self._clock.now()
-        calendar = self._rulebook.common.calendar
-        issued_on = asked.issued_on or local_day(now)
-        assigned = Cause("preview", "preview", start_of(issued_on), now)
-        rule = wire.due_rule(asked.due, issued_on)
-        days = days_of(rule, calendar, assigned=assigned, count=asked.count)
-        return answer(
-            {
-                "issued_on": issued_on,
-                "calendar": calendar.version,
-                "dates": [wire.due_date(day) for day in days],
             }
         )
 
@@ -233,20 +218,7 @@ def _explained(change: Change, task: Task) -> dict[str, Any]:
     return {**change._asdict(), "deadline": task.deadline_behind(change.event_id)}
 
 
-def answer(content: Mapping[str, Any]) -> Response:
-    """A JSON answer; dates and enums as on the topics."""
-    return Response(pydantic_core.to_json(content), media_type="application/json")
-
-
-def _write_cursor(task_id: str) -> str:
-    return base64.urlsafe_b64encode(task_id.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> str:
-    try:
-        after = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        if not after:
-            raise ValueError("the cursor is empty; leave it out to begin at the beginning")
-        return after
-    except (binascii.Error, UnicodeDecodeError) as error:
-        raise ValueError("the cursor is not one of ours; take it from `next`") from error
+def _read_awaiting(what: str) -> bool:
+    if what != "succession":
+        raise ValueError(f"nothing is known to await {what!r}; ask for awaiting=succession")
+    return True

@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 from services.tasks.api import TaskApi
 from services.tasks.mongo import MongoTaskStore
 from services.tasks.ports import Message, Position
+from services.tasks.previews import PreviewApi
 from services.tasks.rules import read_rulebook
 from services.tasks.settings import Settings
 from services.tasks.wiring import wire_up
@@ -76,8 +77,9 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     async def keys_are_loaded() -> bool:
         return verify is None or verify.ready()
 
+    api = TaskApi(store, clock, rulebook, verify=verify)
     return make_app(
-        routes=TaskApi(store, clock, rulebook, verify=verify).routes(),
+        routes=[*api.routes(), *PreviewApi(store, clock, rulebook, api.for_readers).routes()],
         watchdog=watchdog,
         publisher=publisher,
         consumption=consumption,

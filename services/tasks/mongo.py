@@ -84,6 +84,11 @@ class MongoTaskStore:
                 IndexModel(
                     [("p", ASCENDING), ("rules", ASCENDING)], partialFilterExpression={"open": True}, name="by_rules"
                 ),
+                IndexModel(
+                    [("province", ASCENDING), ("_id", ASCENDING)],
+                    partialFilterExpression={"waits": True},
+                    name="awaiting_succession",
+                ),
             ]
         )
         await self._ledger.create_indexes([IndexModel([("id", ASCENDING)], name="by_id")])
@@ -269,7 +274,13 @@ class MongoTaskStore:
             {"province": province if province is not None else {"$nin": named}, "rules": {"$lt": version}}
             for province, version in rules.items()
         ]
-        query: Document = {"p": {"$in": list(partitions)}, "open": True, "$or": older}
+        # The common bound is what the index is read by; mostly it ends there.
+        query: Document = {
+            "p": {"$in": list(partitions)},
+            "open": True,
+            "rules": {"$lt": max(rules.values())},
+            "$or": older,
+        }
         found = self._tasks.find(query, {"history": 0}).limit(limit)
         return {document["_id"]: _stored(document) async for document in found}
 
@@ -462,6 +473,10 @@ class MongoTaskStore:
         }
         if wanted.due_before is not None:
             query["due_at"] = {"$lt": wanted.due_before}
+        if wanted.open_with_deadline:
+            query |= {"open": True, "due_at": {**query.get("due_at", {}), "$ne": None}}
+        if wanted.awaiting_succession:
+            query["waits"] = True
         if after is not None:
             query["_id"] = {"$gt": after}
         found = self._tasks.find(query, {"state": 1}).sort("_id", ASCENDING).limit(limit)
@@ -505,6 +520,7 @@ def _fields(write: Write) -> Document:
         "next_at": write.next_at,
         "rules": write.rules,
         "parties": list(parties(task)),
+        "waits": task.is_open and task.succession is not None,
         "tok": write.untold.token,
         "pend": _untold_document(write.untold),
     }

@@ -31,7 +31,12 @@ def document() -> dict[str, Any]:
     """The whole description."""
     snapshot = wire.snapshot_schema("#/components/schemas/{model}")
     asked = wire.DueDatesAsked.model_json_schema(ref_template="#/components/schemas/{model}")
-    parts: dict[str, Any] = {**snapshot.pop("$defs", {}), **asked.pop("$defs", {})}
+    change = wire.CalendarChange.model_json_schema(ref_template="#/components/schemas/{model}")
+    parts: dict[str, Any] = {
+        **snapshot.pop("$defs", {}),
+        **asked.pop("$defs", {}),
+        **change.pop("$defs", {}),
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "Đôn đốc: tasks", "version": "1", "description": _READING},
@@ -64,6 +69,7 @@ def document() -> dict[str, Any]:
                 }
             },
             "/v1/due-dates": {"post": _due_dates()},
+            "/v1/calendar-changes": {"post": _calendar_changes()},
             "/v1/submissions/{id}": {
                 "get": {
                     "operationId": "getSubmission",
@@ -108,6 +114,8 @@ def document() -> dict[str, Any]:
                 "Submission": _submission(),
                 "DueDatesAsked": asked,
                 "DueDates": _dates(),
+                "CalendarChange": change,
+                "MovedDates": _moved(),
                 "Problem": _problem_schema(),
             },
         },
@@ -126,6 +134,10 @@ def _list() -> dict[str, Any]:
         "result": {"enum": [one.value for one in Result]},
         "schedule": {"enum": [one.value for one in Schedule]},
         "due_before": _INSTANT,
+        "awaiting": {
+            "enum": ["succession"],
+            "description": "Tasks whose agency is no more and whose next one a human must choose.",
+        },
         "cursor": _TEXT,
         "limit": {"type": "integer", "minimum": 1, "maximum": 500, "default": 50},
     }
@@ -163,6 +175,46 @@ def _due_dates() -> dict[str, Any]:
             "200": _content("The days; none for a rule without a day.", "DueDates"),
             "413": _problem("`body_too_large`"),
             "422": _problem("`invalid_rule`"),
+        },
+    }
+
+
+def _calendar_changes() -> dict[str, Any]:
+    example = {
+        "days_off": [{"day": "2025-05-02", "source": "Hoán đổi ngày làm việc dịp 30/4–1/5/2025"}],
+        "days_worked": [{"day": "2025-04-26", "source": "Làm bù cho 02/5/2025"}],
+    }
+    schema = {"$ref": "#/components/schemas/CalendarChange"}
+    return {
+        "operationId": "previewCalendarChange",
+        "summary": "Which open tasks' dates would move if these days were decided, of those that the reader may see. "
+        "Nothing is stored.",
+        "security": SECURITY,
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schema, "example": example}},
+        },
+        "responses": {
+            "200": _content("A page of open tasks was looked at; these would move.", "MovedDates"),
+            "400": _problem("`malformed_filter`"),
+            **_refusals(),
+            "413": _problem("`body_too_large`"),
+            "422": _problem("`invalid_calendar`"),
+        },
+    }
+
+
+def _moved() -> dict[str, Any]:
+    day = {"type": "string", "format": "date"}
+    change = {"type": "object", "required": ["from", "to"], "properties": {"from": day, "to": day}}
+    fields = {"task_id": _TEXT, "agency": _TEXT, "nominal": change, "legal": change, "operational": change}
+    return {
+        "type": "object",
+        "required": ["looked_at", "moved", "next"],
+        "properties": {
+            "looked_at": {"type": "integer", "description": "Open tasks with a deadline that were counted anew."},
+            "moved": {"type": "array", "items": {"type": "object", "required": list(fields), "properties": fields}},
+            "next": {"type": ["string", "null"], "description": "Give it as `cursor` to go on."},
         },
     }
 
@@ -235,10 +287,16 @@ def _history() -> dict[str, Any]:
         },
     }
     change = {"type": "object", "required": list(fields), "properties": fields}
+    other = {"type": ["string", "null"], "description": "The task id at the agency before, or at the next one."}
     return {
         "type": "object",
-        "required": ["task_id", "changes"],
-        "properties": {"task_id": _TEXT, "changes": {"type": "array", "items": change}},
+        "required": ["task_id", "predecessor", "successor", "changes"],
+        "properties": {
+            "task_id": _TEXT,
+            "predecessor": other,
+            "successor": other,
+            "changes": {"type": "array", "items": change},
+        },
     }
 
 

@@ -185,6 +185,10 @@ class TaskFilter:
     result: str | None = None
     directive: str | None = None
     due_before: datetime | None = None
+    open_with_deadline: bool = False
+    """Only open tasks that have a deadline."""
+    awaiting_succession: bool = False
+    """Only tasks whose agency is no more and whose next one a human must choose."""
     reader: str | None = None
     """Only tasks that concern this agency."""
 

@@ -244,12 +244,11 @@ class Sweep:
             self._by_old_rules.difference_update(waiting)
             return
         recorded_at = self._clock.now()
-        ids = {f"{one.task.province}/{one.task.directive}/{one.task.clause}" for one in page.values()}
-        obligations = await self._store.obligations(ids)
+        obligations = await self._store.obligations({wire.obligation_id(one.task) for one in page.values()})
 
         async def step(task: Task) -> Decision:
             rules = book.of(task.province)
-            state = obligations.get(f"{task.province}/{task.directive}/{task.clause}")
+            state = obligations.get(wire.obligation_id(task))
             now = times[page[task.task_id].partition]
             cause = Cause(f"calendar:{rules.version}", CLOCK, now, recorded_at)
             found = reschedule(task, state.obligation if state is not None else None, cause=cause, rules=rules)

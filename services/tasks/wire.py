@@ -27,12 +27,13 @@ from services.tasks.domain.decision import Fact, FactKind
 from services.tasks.domain.directive import Obligation
 from services.tasks.domain.preview import Day
 from services.tasks.domain.succession import Edge
-from services.tasks.domain.task import Cause, Document, Task
+from services.tasks.domain.task import Cause, Deadline, Document, Task
 from services.tasks.ports import Buried, Change, LedgerEntry, Message, Position, Registry
 from shared.contracts import agency_events as said
 from shared.contracts import authority_events as ordered
 from shared.contracts import due_rules
 from shared.contracts.codec import Event, encode, event_key
+from shared.contracts.identifiers import ProvinceCode
 from shared.contracts.model import Day as WireDay
 from shared.contracts.model import Document as WireDocument
 from shared.contracts.model import Part
@@ -206,6 +207,44 @@ class DueDatesAsked(Part):
     """Today where it is left out; a rule that counts days counts from here."""
     count: Annotated[int, Field(ge=1, le=100)] = 12
     """How many of a recurring rule's days to tell."""
+
+
+class DecidedDay(Part):
+    """A day that a decision turns from worked to off, or the other way round."""
+
+    day: WireDay
+    source: Annotated[str, Field(min_length=1, max_length=300)]
+    """The decision."""
+
+
+class CalendarChange(Part):
+    """Days that are about to be decided."""
+
+    days_off: Annotated[tuple[DecidedDay, ...], Field(max_length=100)] = ()
+    days_worked: Annotated[tuple[DecidedDay, ...], Field(max_length=100)] = ()
+    province: ProvinceCode | None = None
+    """Where no token says it."""
+    cursor: Annotated[str, Field(max_length=500)] | None = None
+    """`next` of the page before."""
+
+
+def obligation_id(task: Task) -> str:
+    """The obligation a task is a share of."""
+    return f"{task.province}/{task.directive}/{task.clause}"
+
+
+def moved_date(task: Task, again: Deadline) -> dict[str, Any]:
+    """What a changed calendar would do to a task, as the API tells it."""
+    known = task.deadline
+    assert known is not None, "only a deadline moves"
+    return {
+        "task_id": task.task_id,
+        "agency": task.agency,
+        **{
+            name: {"from": getattr(known, name), "to": getattr(again, name)}
+            for name in ("nominal", "legal", "operational")
+        },
+    }
 
 
 def due_date(day: Day) -> dict[str, Any]:

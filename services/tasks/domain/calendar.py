@@ -1,7 +1,7 @@
 """Which days are working days. The calendar is data: holidays, and swaps decided year by year."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, timezone
 
 ICT = timezone(timedelta(hours=7), "ICT")
@@ -42,6 +42,11 @@ class WorkingCalendar:
     ) -> "WorkingCalendar":
         """Build from data."""
         return cls(frozenset(days_off), frozenset(days_worked), version, frozenset(decided_years))
+
+    def with_days(self, days_off: Iterable[date], days_worked: Iterable[date]) -> "WorkingCalendar":
+        """The same with further decided days; what is decided later wins."""
+        off, worked = frozenset(days_off), frozenset(days_worked)
+        return replace(self, days_off=(self.days_off - worked) | off, days_worked=(self.days_worked - off) | worked)
 
     def is_decided(self, *days: date) -> bool:
         """Whether no later decision on holidays and swaps can touch these days."""

@@ -144,17 +144,26 @@ def give_day(task: Task, rule: FixedRule, document: Document, *, cause: Cause, r
     )
 
 
-def reschedule(task: Task, obligation: Obligation | None, *, cause: Cause, rules: Rules) -> Decision | None:
-    """The deadline in force by the calendar as it is now; None where no date moves. Quiet: it reminds nobody.
+def rescheduled(task: Task, obligation: Obligation | None, *, cause: Cause, rules: Rules) -> Deadline | None:
+    """The next version of an open task's deadline by the calendar of these rules; None where no date moves.
 
-    An overdue is taken back where the legal day moved beyond now. `obligation`: its rule, where it is known, since a
-    rule that counts working days gives another day by another calendar.
+    `obligation`: its rule, where it is known, since a rule that counts working days gives another day by another
+    calendar.
     """
     current = task.deadline
     if not task.is_open or current is None or len(task.deadlines) >= ENTRIES_MAX:
         return None
-    again = _recounted(task, current, obligation, cause, rules) or recalculated(current, rules.calendar, cause=cause)
-    if again is None:
+    recounted = _recounted(task, current, obligation, cause, rules)
+    return recounted or recalculated(current, rules.calendar, cause=cause)
+
+
+def reschedule(task: Task, obligation: Obligation | None, *, cause: Cause, rules: Rules) -> Decision | None:
+    """Give a task today's dates; None where none moves. Quiet: it reminds nobody.
+
+    An overdue is taken back where the legal day moved beyond now.
+    """
+    current, again = task.deadline, rescheduled(task, obligation, cause=cause, rules=rules)
+    if current is None or again is None:
         return None
     decision = changed(
         task,

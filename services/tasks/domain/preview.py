@@ -1,13 +1,17 @@
-"""What days a due rule gives, without a task: for whoever drafts a directive and wants to see before it is signed."""
+"""What would be: the days a rule gives before it is signed, the deadlines that decided days would move."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
 from itertools import islice
 
 from services.tasks.domain.calendar import WorkingCalendar
+from services.tasks.domain.correction import rescheduled
 from services.tasks.domain.deadlines import DueRule, RecurringRule, single_deadline
+from services.tasks.domain.decision import Rules
+from services.tasks.domain.directive import Obligation
 from services.tasks.domain.recurrence import Period, period_deadline, periods
-from services.tasks.domain.task import Cause, Deadline
+from services.tasks.domain.task import Cause, Deadline, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +40,17 @@ def _days(rule: DueRule, calendar: WorkingCalendar, assigned: Cause) -> Iterator
     only = single_deadline(rule, calendar, cause=assigned, document=None)
     if only is not None:
         yield None, only
+
+
+def moved_by(
+    task: Task,
+    obligation: Obligation | None,
+    rules: Rules,
+    days_off: Iterable[date],
+    days_worked: Iterable[date],
+    *,
+    cause: Cause,
+) -> Deadline | None:
+    """The deadline that an open task would have if these days were decided; None where nothing moves."""
+    decided = replace(rules, calendar=rules.calendar.with_days(days_off, days_worked))
+    return rescheduled(task, obligation, cause=cause, rules=decided)

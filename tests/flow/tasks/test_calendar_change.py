@@ -2,14 +2,21 @@
 
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
+import httpx
 import pytest
+from starlette.applications import Starlette
 
+from services.tasks.api import TaskApi
 from services.tasks.domain.calendar import WorkingCalendar
 from services.tasks.domain.decision import Rulebook, Rules
 from services.tasks.domain.milestones import MilestonePolicy
+from services.tasks.previews import PreviewApi
+from shared.runtime.clock import ScaledClock
 from tests.flow.tasks.harness import REGISTRY, Service, directive, obligation
-from tests.support.builders import RULES
+from tests.flow.tasks.test_reading_tasks import as_described
+from tests.support.builders import RULEBOOK, RULES, at
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
 
@@ -96,3 +103,52 @@ async def test_a_new_policy_plans_the_reminders_of_open_tasks_anew(service: Serv
 
     fired = [one.days_before for one in (await newer.task("H48/TB-1/I.1/H48.21")).milestones]
     assert fired == [20]
+
+
+# -- seen before it is done ----------------------------------------------------------------------------------------
+
+CHANGE = {
+    "days_off": [{"day": "2025-05-02", "source": "hoán đổi"}],
+    "days_worked": [{"day": "2025-04-26", "source": "làm bù"}],
+}
+
+
+@pytest.fixture
+async def client(service: Service) -> httpx.AsyncClient:
+    await started(service)
+    clock = ScaledClock(at("2025-03-01 00:00"), 0, 0)
+    readers = TaskApi(service.store, clock, RULEBOOK, verify=None).for_readers
+    app = Starlette(routes=PreviewApi(service.store, clock, RULEBOOK, readers).routes())
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tasks")
+
+
+async def test_what_would_move_is_what_moves(service: Service, client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/calendar-changes", json=CHANGE)
+
+    assert answer.status_code == 200
+    as_described(answer.json(), "MovedDates")
+    said = {one["task_id"]: one["legal"]["to"] for one in answer.json()["moved"]}
+    assert said == {"H48/TB-1/I.1/H48.21": "2025-05-05", "H48/TB-1/I.4/H48.21": "2025-05-07"}
+    assert answer.json()["looked_at"] == 3
+    assert legal_days(dict(await service.tasks()))["I.1"] == ["2025-05-02"], "nothing is stored"
+
+    newer = with_rules(service, SWAPPED)
+    await newer.time_passes("2025-03-01 00:00")
+    done = {one: task.deadlines[-1].legal.isoformat() for one, task in (await newer.tasks()).items() if task.deadline}
+    assert {one: done[one] for one in said} == said
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"days_off": [{"day": "2025-05-02"}]}, 422, "invalid_calendar"),
+        ({"days_of": []}, 422, "invalid_calendar"),
+        ({"days_off": [], "cursor": "§"}, 400, "malformed_filter"),
+    ],
+)
+async def test_a_change_that_cannot_be_read_is_said_so(
+    client: httpx.AsyncClient, body: dict[str, Any], status: int, code: str
+) -> None:
+    answer = await client.post("/v1/calendar-changes", json=body)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)

@@ -1,6 +1,7 @@
 """The preview of a due rule over HTTP: no store, no broker, the province's own calendar."""
 
 import json
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import httpx
@@ -8,7 +9,10 @@ import pytest
 from starlette.applications import Starlette
 
 from services.tasks import openapi
-from services.tasks.api import BODY_MAX_BYTES, TaskApi
+from services.tasks.api import TaskApi
+from services.tasks.domain.task import Task
+from services.tasks.ports import ObligationState, TaskFilter
+from services.tasks.previews import BODY_MAX_BYTES, PreviewApi
 from services.tasks.rules import read_rulebook
 from services.tasks.settings import Settings
 from shared.runtime.clock import ScaledClock
@@ -17,11 +21,23 @@ from tests.support.builders import at
 MONTHLY = {"kind": "recurring", "every": "monthly", "boundary": "before", "day": 20, "starts_on": "2024-10-14"}
 
 
+class MemoryNothing:
+    """A store with nothing in it."""
+
+    async def list_tasks(self, _: TaskFilter, *, after: str | None, limit: int) -> list[Task]:
+        return []
+
+    async def obligations(self, _: Collection[str]) -> Mapping[str, ObligationState]:
+        return {}
+
+
 @pytest.fixture
 def client() -> httpx.AsyncClient:
     fields = Settings.model_fields
     rules = read_rulebook(fields["calendar_file"].default, fields["policy_file"].default)
-    app = Starlette(routes=TaskApi(None, ScaledClock(at("2024-10-14 08:00"), 0, 0), rules, verify=None).routes())
+    store, clock = MemoryNothing(), ScaledClock(at("2024-10-14 08:00"), 0, 0)
+    readers = TaskApi(store, clock, rules, verify=None).for_readers
+    app = Starlette(routes=PreviewApi(store, clock, rules, readers).routes())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tasks")
 
 

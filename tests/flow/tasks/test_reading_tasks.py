@@ -129,3 +129,34 @@ async def test_what_is_not_there_or_not_readable_is_a_problem_with_a_code(
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     as_described(answer.json(), "Problem")
+
+
+async def test_the_queue_of_tasks_that_await_a_choice_can_be_asked_for(
+    service: Service, client: httpx.AsyncClient
+) -> None:
+    split = {
+        "change": "split",
+        "predecessors": ["H48.21"],
+        "successors": ["H48.22", STANDING],
+        "effective_on": "2024-10-16",
+        "document": {"issued_on": "2024-10-15"},
+    }
+    await service.on(say("agency.reorganised", split, by=OFFICE, received="2024-10-15 10:00"))
+    await service.time_passes("2024-10-16 00:00")
+
+    answer = await client.get("/v1/tasks", params={"awaiting": "succession"})
+    wrong = await client.get("/v1/tasks", params={"awaiting": "godot"})
+
+    assert [one["task_id"] for one in answer.json()["tasks"]] == [TASK]
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "malformed_filter")
+
+
+async def test_a_history_names_the_task_it_goes_on_in(service: Service, client: httpx.AsyncClient) -> None:
+    data = {"task_id": TASK, "to_agency": OFFICE, "reason": "chuyển", "document": {"issued_on": "2024-10-15"}}
+    await service.on(say("task.reassigned", data, by=OFFICE, received="2024-10-15 10:00"))
+
+    old = (await client.get(f"/v1/tasks/{TASK}/history")).json()
+    new = (await client.get(f"/v1/tasks/{old['successor']}/history")).json()
+
+    assert (old["predecessor"], old["successor"]) == (None, f"H48/TB-1/II.1.h/{OFFICE}")
+    assert (new["predecessor"], new["successor"]) == (TASK, None)

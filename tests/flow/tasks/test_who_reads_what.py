@@ -15,6 +15,7 @@ from services.tasks import openapi
 from services.tasks.api import TaskApi
 from services.tasks.mongo import MongoTaskStore
 from services.tasks.ports import EntryWrite, Position, Registry, Untold
+from services.tasks.previews import PreviewApi
 from shared.runtime.bearer import COUNTS
 from shared.runtime.clock import ScaledClock
 from shared.runtime.mongodb import Database
@@ -174,8 +175,10 @@ async def world(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Asy
 def a_client(store: MongoTaskStore, issuer: Issuer) -> httpx.AsyncClient:
     settings = CredentialSettings(jwks_file=issuer.jwks_file, jwt_issuer=issuer.issuer)
     verify = TokenVerifier.of(settings, COUNTS, tokens_cached_max=100)
-    api = TaskApi(store, ScaledClock(at("2024-10-16 08:00"), 0, 0), RULEBOOK, verify=verify)
-    return httpx.AsyncClient(transport=httpx.ASGITransport(Starlette(routes=api.routes())), base_url="http://tasks")
+    clock = ScaledClock(at("2024-10-16 08:00"), 0, 0)
+    api = TaskApi(store, clock, RULEBOOK, verify=verify)
+    routes = [*api.routes(), *PreviewApi(store, clock, RULEBOOK, api.for_readers).routes()]
+    return httpx.AsyncClient(transport=httpx.ASGITransport(Starlette(routes=routes)), base_url="http://tasks")
 
 
 @pytest.mark.parametrize("role", ROLES, ids=str)
@@ -313,6 +316,20 @@ async def test_without_keys_nobody_is_let_in_and_asked_to_come_again(world: Worl
 
     assert (answer.status_code, answer.json()["code"]) == (503, "keys_missing")
     assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_a_preview_of_a_calendar_shows_only_what_its_reader_may_see(world: World) -> None:
+    change = {"days_off": [{"day": "2024-10-18", "source": "x"}]}
+    looked_at = {}
+    for agency, scope in ((OUTSIDER, "tasks:read"), (LED, "tasks:read"), (OFFICE, "authority:write")):
+        token = world.issuer.mint(agency, "H48", [scope])
+        answer = await world.client.post(
+            "/v1/calendar-changes", json=change, headers={"authorization": f"Bearer {token}"}
+        )
+        looked_at[agency] = answer.json()["looked_at"]
+
+    assert (await world.client.post("/v1/calendar-changes", json=change)).status_code == 401
+    assert looked_at[OUTSIDER] < looked_at[LED] <= looked_at[OFFICE]
 
 
 async def test_what_belongs_to_nobody_stays_open(world: World) -> None:
