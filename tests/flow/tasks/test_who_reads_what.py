@@ -321,12 +321,12 @@ async def test_without_keys_nobody_is_let_in_and_asked_to_come_again(world: Worl
 async def test_a_preview_of_a_calendar_shows_only_what_its_reader_may_see(world: World) -> None:
     change = {"days_off": [{"day": "2024-10-18", "source": "x"}]}
     looked_at = {}
-    for agency, scope in ((OUTSIDER, "tasks:read"), (LED, "tasks:read"), (OFFICE, "authority:write")):
-        token = world.issuer.mint(agency, "H48", [scope])
+    for asking, scope in ((OUTSIDER, "tasks:read"), (LED, "tasks:read"), (OFFICE, "authority:write")):
+        token = world.issuer.mint(asking, "H48", [scope])
         answer = await world.client.post(
             "/v1/calendar-changes", json=change, headers={"authorization": f"Bearer {token}"}
         )
-        looked_at[agency] = answer.json()["looked_at"]
+        looked_at[asking] = answer.json()["looked_at"]
 
     assert (await world.client.post("/v1/calendar-changes", json=change)).status_code == 401
     assert looked_at[OUTSIDER] < looked_at[LED] <= looked_at[OFFICE]
