@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import prometheus_client
 import yaml
@@ -29,9 +29,9 @@ from shared.runtime.settings import CredentialSettings
 
 SETTINGS: Final[dict[str, tuple[type[BaseSettings], ...]]] = {
     "ingest": (IngestSettings, CredentialSettings),
-    "tasks": (TasksSettings,),
-    "notify": (NotifySettings,),
-    "reporting": (ReportingSettings,),
+    "tasks": (TasksSettings, CredentialSettings),
+    "notify": (NotifySettings, CredentialSettings),
+    "reporting": (ReportingSettings, CredentialSettings),
 }
 METRICS: Final = (ingest_metrics, tasks_metrics, notify_metrics, reporting_metrics, runtime_metrics)
 OTHERS: Final = {"DONDOC_TOPIC_REPLICATION", "DONDOC_KEYS_DIR", "DONDOC_IMAGE_TAG", "DONDOC_PUBLISH_ADDRESS"}
@@ -48,8 +48,12 @@ def variables(settings: type[BaseSettings]) -> dict[str, FieldInfo]:
     return {
         str(field.validation_alias or f"{prefix}{name}".upper()): field
         for name, field in settings.model_fields.items()
-        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseSettings))
+        if not any(_is_settings(one) for one in (field.annotation, *get_args(field.annotation)))
     }
+
+
+def _is_settings(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseSettings)
 
 
 def _needed(service: str) -> set[str]:

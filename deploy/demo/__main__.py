@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +15,8 @@ import httpx
 
 from deploy.audit import Accounts, audit
 from deploy.demo import summary
-from deploy.demo.play import CatchUp, Player, SteeredClock
-from deploy.demo.story import Submission, load_notice, load_story
+from deploy.demo.play import CatchUp, Player, PowerCut, SteeredClock
+from deploy.demo.story import Submission, load_notice, load_outage, load_story
 from deploy.local.broker import KafkaKind
 from deploy.local.errors import LocalStackError
 from deploy.local.processes import REPOSITORY_ROOT
@@ -32,6 +32,7 @@ STARTS: Final = datetime(2024, 10, 14, 0, 30, tzinfo=UTC)
 ENDS: Final = datetime(2025, 3, 31, 17, 0, tzinfo=UTC)
 """The end of 31/03/2025 in Vietnam."""
 PERIODS: Final = ("2024-10", "2024-11", "2024-12", "2025-01", "2025-02", "2025-03")
+LOCAL: Final = timedelta(hours=7)
 SETTLE_SECONDS_MAX: Final = 40.0
 QUIET_READS_MAX: Final = 20
 
@@ -51,9 +52,15 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
         clock=f"file:{clock.path}",
         database_prefix=PREFIX,
         # Business time runs some 100,000 times faster than real time: look at it more often.
-        env={"DONDOC_FETCH_WAIT_MS": "20", "DONDOC_BATCH_WAIT_MS": "10"},
+        env={
+            "DONDOC_FETCH_WAIT_MS": "20",
+            "DONDOC_BATCH_WAIT_MS": "10",
+            # Left running, it is there to be looked at in a browser, which carries no token.
+            "DONDOC_READING_NEEDS_TOKEN": str(not keep).lower(),
+        },
         service_env={
-            "tasks": {"DONDOC_TIMER_POLL_SECONDS": "0.02"},
+            # After the outage nobody should have to wait for the broker to miss the killed process.
+            "tasks": {"DONDOC_TIMER_POLL_SECONDS": "0.02", "DONDOC_KAFKA_SESSION_TIMEOUT_MS": "3000"},
             "notify": {"DONDOC_SEND_POLL_SECONDS": "0.2", "DONDOC_GROUP_WAIT_SECONDS": "0.2"},
         },
     )
@@ -63,14 +70,20 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
     )
     async with Stack(options, say=lambda line: say(f"  {line}")) as stack:
         addresses = {service.name: service.url for service in stack.services}
+        token = stack.issuer.mint(notice.code_of("standing"), notice.province, ["tasks:read", "reports:read"])
+        reader = {"Authorization": f"Bearer {token}"}
         async with (
             httpx.AsyncClient(base_url=addresses["ingest"], trust_env=False, timeout=30) as ingest,
-            httpx.AsyncClient(base_url=addresses["tasks"], trust_env=False, timeout=30) as tasks,
-            httpx.AsyncClient(base_url=addresses["reporting"], trust_env=False, timeout=30) as reporting,
+            httpx.AsyncClient(base_url=addresses["tasks"], headers=reader, trust_env=False, timeout=30) as tasks,
+            httpx.AsyncClient(
+                base_url=addresses["reporting"], headers=reader, trust_env=False, timeout=30
+            ) as reporting,
         ):
             player = Player(ingest, stack.issuer, notice.province, clock)
-            await play(player, CatchUp(tasks), story)
-            accounts = await settled(stack)
+            outage = load_outage(STORY)
+            down = stack.service(outage.service)
+            await play(player, CatchUp(tasks), story, PowerCut(outage, down.kill, down.start))
+            accounts = await settled(stack, reporting)
             await result(stack, len(notice.directive["obligations"]), accounts, tasks, reporting)
         seconds = time.monotonic() - began
         status = conclude(player, accounts, len(stack.mailbox.mails()), seconds)
@@ -85,10 +98,16 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
         return status
 
 
-async def play(player: Player, caught_up: CatchUp, story: Sequence[Submission]) -> None:
-    """Play the story, a line a month."""
+async def play(player: Player, caught_up: CatchUp, story: Sequence[Submission], power_cut: PowerCut) -> None:
+    """Play the story, a line a month, and one for each end of the outage."""
     month = ""
-    async for evening in player.play(story, ENDS, caught_up):
+    outage = power_cut.outage
+    async for evening in player.play(story, ENDS, caught_up, power_cut):
+        if evening == outage.begins:
+            say(f"  {evening + LOCAL:%d/%m/%Y}: {outage.service} is killed, and stays down for two weeks")
+        if evening == outage.ends:
+            waited = player.tally.accepted_in_outage
+            say(f"  {evening + LOCAL:%d/%m/%Y}: {outage.service} is back; {waited} submissions had waited for it")
         if f"{evening:%m/%Y}" != month:
             month = f"{evening:%m/%Y}"
             say(f"  {month}: {player.tally.accepted} submissions accepted so far")
@@ -96,23 +115,22 @@ async def play(player: Player, caught_up: CatchUp, story: Sequence[Submission]) 
         say(f"  refused at the door: {len(player.tally.refused)}; the first: {player.tally.refused[0]}")
 
 
-async def settled(stack: Stack) -> Accounts:
+async def settled(stack: Stack, reporting: httpx.AsyncClient) -> Accounts:
     """Wait until nothing is in flight and the last month is closed."""
     deadline = time.monotonic() + SETTLE_SECONDS_MAX
     while True:
         accounts = await audit(stack.kafka.bootstrap, stack.mongod.uri, PREFIX)
-        if (accounts.in_flight == 0 and await closed(stack)) or time.monotonic() > deadline:
+        if (accounts.in_flight == 0 and await closed(reporting)) or time.monotonic() > deadline:
             return accounts
         await asyncio.sleep(0.3)
 
 
-async def closed(stack: Stack) -> bool:
+async def closed(reporting: httpx.AsyncClient) -> bool:
     """Whether reporting has closed every month of the story."""
-    async with httpx.AsyncClient(base_url=stack.service("reporting").url, trust_env=False) as client:
-        for period in PERIODS:
-            answer = await client.get(f"/v1/reports/{period}.json")
-            if answer.status_code != httpx.codes.OK or not answer.json()["final"]:
-                return False
+    for period in PERIODS:
+        answer = await reporting.get(f"/v1/reports/{period}.json")
+        if answer.status_code != httpx.codes.OK or not answer.json()["final"]:
+            return False
     return True
 
 
@@ -121,10 +139,12 @@ async def result(
 ) -> None:
     """Read everything back, write the summary, print the tables."""
     reports, alerts = await quiet(stack, reporting)
+    late = await summary.late_milestones(stack.kafka.bootstrap)
     content = summary.summary(
         obligations=obligations,
         tasks=await summary.all_tasks(tasks),
         alerts=alerts,
+        late=late,
         accounts=accounts,
         reports=reports,
     )
@@ -133,6 +153,10 @@ async def result(
     say(summary.monthly_table(reports))
     say("")
     say("alerts: " + ", ".join(f"{kind} {count}" for kind, count in alerts.items()))
+    say(
+        f"after the outage {late.fired} milestones fired a day or more late, each once; "
+        f"{late.superseded} of them silently, since a later one said more"
+    )
 
 
 async def quiet(stack: Stack, reporting: httpx.AsyncClient) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:

@@ -11,7 +11,7 @@ from typing import Final
 
 import httpx
 
-from deploy.demo.story import Submission
+from deploy.demo.story import Outage, Submission
 from deploy.local.issuer import Issuer
 from shared.runtime.clock import ScaledClock, write_piece
 
@@ -49,7 +49,21 @@ class Tally:
     """What ingest answered."""
 
     accepted: int = 0
+    accepted_in_outage: int = 0
     refused: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class PowerCut:
+    """An outage of the story, and how to make it happen."""
+
+    outage: Outage
+    cut: Callable[[], None]
+    restore: Callable[[], Awaitable[None]]
+
+    def lasts_at(self, instant: datetime) -> bool:
+        """Whether the service is down."""
+        return self.outage.begins <= instant < self.outage.ends
 
 
 class Player:
@@ -64,9 +78,13 @@ class Player:
         self.tally = Tally()
 
     async def play(
-        self, story: Sequence[Submission], end: datetime, caught_up: Callable[[datetime], Awaitable[None]]
+        self,
+        story: Sequence[Submission],
+        end: datetime,
+        caught_up: Callable[[datetime], Awaitable[None]],
+        power_cut: PowerCut,
     ) -> AsyncIterator[datetime]:
-        """Play until `end`; yields each evening, when everything of the day is done."""
+        """Play until `end`; yields each evening, when everything of the day is done, or the power is off."""
         moments = [(at, tuple(some)) for at, some in groupby(story, key=lambda one: one.at)]
         evening = _end_of_local_day(self._clock.reached)
         while evening <= end:
@@ -75,8 +93,15 @@ class Player:
                 await self._clock.run_to(at)
                 for submission in submissions:
                     await self._send(submission)
+                if power_cut.lasts_at(at):
+                    self.tally.accepted_in_outage += len(submissions)
             await self._clock.run_to(evening)
-            await caught_up(evening)
+            if evening == power_cut.outage.ends:
+                await power_cut.restore()
+            if not power_cut.lasts_at(evening) or evening == power_cut.outage.begins:
+                await caught_up(evening)
+            if evening == power_cut.outage.begins:
+                power_cut.cut()
             yield evening
             evening += timedelta(days=1)
 

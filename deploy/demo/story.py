@@ -55,6 +55,15 @@ class Submission:
     event: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A service is killed and comes back later, in business time."""
+
+    service: str
+    begins: datetime
+    ends: datetime
+
+
 def load_notice(path: Path) -> Notice:
     """Read the notice file."""
     content = yaml.safe_load(path.read_text())
@@ -84,6 +93,12 @@ def load_story(notice: Notice, path: Path) -> tuple[Submission, ...]:
             known.setdefault(str(submission.event["id"]), submission)
             found.append(submission)
     return tuple(sorted(found, key=lambda one: one.at))
+
+
+def load_outage(path: Path) -> Outage:
+    """Read which service is down when."""
+    entry = yaml.safe_load(path.read_text())["outage"]
+    return Outage(entry["service"], _local(entry["begins"]).astimezone(UTC), _local(entry["ends"]).astimezone(UTC))
 
 
 def _set_up(notice: Notice) -> Iterator[Submission]:

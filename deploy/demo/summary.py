@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,9 +11,10 @@ import httpx
 from aiokafka import AIOKafkaConsumer
 
 from deploy.audit import Accounts
-from shared.contracts.alert_facts import AlertDecided
-from shared.contracts.codec import decode
-from shared.contracts.topics import ALERTS
+from shared.contracts.alert_facts import AlertDecided, AlertDecidedV2
+from shared.contracts.codec import Event, decode
+from shared.contracts.task_facts import TaskChanged
+from shared.contracts.topics import ALERTS, TASKS, Topic
 
 REPORT_COLUMNS: Final = {
     "total": "tổng",
@@ -25,6 +27,7 @@ REPORT_COLUMNS: Final = {
 }
 _PAGE: Final = 500
 _READ_WAIT_MS: Final = 300
+_DAY_SECONDS: Final = 24 * 3600
 
 
 async def all_tasks(tasks: httpx.AsyncClient) -> list[dict[str, Any]]:
@@ -42,24 +45,50 @@ async def all_tasks(tasks: httpx.AsyncClient) -> list[dict[str, Any]]:
 
 async def alerts_by_kind(bootstrap: str) -> dict[str, int]:
     """Distinct alerts on the alerts topic, by kind. A repeat carries the same id and counts once."""
+    kinds: dict[str, str] = {}
+    async for event in _events(bootstrap, ALERTS):
+        assert isinstance(event.data, AlertDecided | AlertDecidedV2)
+        kinds[event.data.alert_id] = str(event.data.kind)
+    return dict(sorted(Counter(kinds.values()).items()))
+
+
+@dataclass(frozen=True, slots=True)
+class LateMilestones:
+    """Milestones that were recorded a day or more after their time, of all tasks as they stand."""
+
+    fired: int
+    superseded: int
+    """Of these, such as a later one of their kind had overtaken: nobody is told of them."""
+
+
+async def late_milestones(bootstrap: str) -> LateMilestones:
+    """Read the tasks topic: each task's newest fact holds its milestones."""
+    newest: dict[str, TaskChanged] = {}
+    async for event in _events(bootstrap, TASKS):
+        if isinstance(event.data, TaskChanged):
+            known = newest.get(event.data.task_id)
+            if known is None or known.seq < event.data.seq:
+                newest[event.data.task_id] = event.data
+    late = [one for fact in newest.values() for one in fact.task.milestones if one.late_seconds >= _DAY_SECONDS]
+    return LateMilestones(len(late), sum(one.superseded_by is not None for one in late))
+
+
+async def _events(bootstrap: str, topic: Topic) -> AsyncIterator[Event]:
+    """All that is in a topic now."""
     consumer = AIOKafkaConsumer(
-        ALERTS.name, bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False
+        topic.name, bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False
     )
     await consumer.start()
-    kinds: dict[str, str] = {}
     try:
         ends = await consumer.end_offsets(sorted(consumer.assignment()))
         waiting = {partition for partition, end in ends.items() if end}
         while waiting:
             for records in (await consumer.getmany(timeout_ms=_READ_WAIT_MS)).values():
                 for record in records:
-                    data = decode(ALERTS.name, record.value).data
-                    assert isinstance(data, AlertDecided)
-                    kinds[data.alert_id] = data.kind.value
+                    yield decode(topic.name, record.value)
             waiting = {one for one in waiting if await consumer.position(one) < ends[one]}
     finally:
         await consumer.stop()
-    return dict(sorted(Counter(kinds.values()).items()))
 
 
 async def report(reporting: httpx.AsyncClient, period: str) -> dict[str, Any]:
@@ -74,6 +103,7 @@ def summary(
     obligations: int,
     tasks: Sequence[Mapping[str, Any]],
     alerts: Mapping[str, int],
+    late: LateMilestones,
     accounts: Accounts,
     reports: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
@@ -86,6 +116,7 @@ def summary(
             for task in sorted(tasks, key=lambda task: str(task["task_id"]))
         ],
         "alerts": dict(alerts),
+        "late_milestones": asdict(late),
         "submissions": {
             "accepted": accounts.accepted,
             "applied": accounts.applied,

@@ -23,9 +23,10 @@ from services.ingest.domain.authorisation import SCOPES, Credential
 from services.ingest.domain.refusal import Code, RefusedError
 from services.ingest.domain.submission import Submission
 from services.ingest.handlers import Intake, Receipt
-from services.ingest.ports import Verify
+from services.ingest.ports import Identify
 from services.ingest.settings import Settings
 from shared.runtime import problems
+from shared.runtime.bearer import scope_challenge, token_challenge
 
 log = structlog.get_logger()
 
@@ -66,7 +67,6 @@ _STATUS: Final = {
 _TAKEN: Final = (
     f"Send one event as {wire.STRUCTURED}, several as {wire.BATCH}, or one in binary mode: {wire.JSON} with ce- headers"
 )
-_REALM: Final = b'Bearer realm="dondoc"'
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -107,9 +107,9 @@ class _SenderGoneError(Exception):
 class EventsEndpoint:
     """`POST /v1/events`, as bare ASGI: it is the one hot path of the system."""
 
-    def __init__(self, intake: Intake, verify: Verify, admission: Admission, settings: Settings) -> None:
+    def __init__(self, intake: Intake, identify: Identify, admission: Admission, settings: Settings) -> None:
         self._intake = intake
-        self._verify = verify
+        self._identify = identify
         self._admission = admission
         self._settings = settings
 
@@ -133,7 +133,7 @@ class EventsEndpoint:
         _account(EVENTS_PATH, "POST", answer, began, asked)
 
     async def _answer(self, asked: Asked, receive: Receive) -> Answer:
-        asked.credential = self._verify(bearer(asked.authorizations))
+        asked.credential = self._identify(asked.authorizations)
         media_type = _media_type(asked)
         body = await self._body(asked, receive)
         received_at = self._intake.received_at()
@@ -205,18 +205,6 @@ def _head(headers: Sequence[tuple[bytes, bytes]]) -> Asked:
         elif name.startswith(b"ce-"):
             asked.attributes.append((name[3:], value))
     return asked
-
-
-def bearer(authorizations: Sequence[bytes]) -> str:
-    """The token of the Authorization header."""
-    if not authorizations:
-        raise RefusedError(Code.TOKEN_MISSING, "Send a token: Authorization: Bearer <token>.")
-    scheme, _, token = authorizations[0].partition(b" ")
-    if scheme.lower() != b"bearer":
-        raise RefusedError(Code.TOKEN_MISSING, "Send a bearer token: Authorization: Bearer <token>.")
-    if len(authorizations) > 1 or not token.strip():
-        raise RefusedError(Code.TOKEN_MALFORMED, "Send exactly one token: Authorization: Bearer <token>.")
-    return token.strip().decode("latin-1")
 
 
 def _media_type(asked: Asked) -> str:
@@ -293,11 +281,10 @@ def problem(refused: RefusedError, *, retry_after_seconds: int = 1, headers: Hea
 def _advice(refused: RefusedError, status: int, retry_after_seconds: int) -> Headers:
     """The headers that a status asks for."""
     if status == 401:
-        challenge = _REALM if refused.code is Code.TOKEN_MISSING else _REALM + b', error="invalid_token"'
-        return [(b"www-authenticate", challenge)]
+        return [(b"www-authenticate", token_challenge(refused.code).encode())]
     if refused.code is Code.SCOPE_MISSING:
-        needed = " ".join(scope for scope in SCOPES.values() if any(scope in one.detail for one in refused.faults))
-        return [(b"www-authenticate", _REALM + f', error="insufficient_scope", scope="{needed}"'.encode())]
+        needed = [scope for scope in SCOPES.values() if any(scope in one.detail for one in refused.faults)]
+        return [(b"www-authenticate", scope_challenge(needed).encode())]
     if status == 503:
         return [(b"retry-after", str(retry_after_seconds).encode())]
     if status == 415:

@@ -7,7 +7,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed
 from starlette.applications import Starlette
 
 from services.ingest import api, metrics
-from services.ingest.credentials import KeyFile, TokenVerifier
+from services.ingest.credentials import Identify
 from services.ingest.domain.admission import Admission
 from services.ingest.handlers import Intake, Limits
 from services.ingest.ports import Message, NotAcknowledgedError, TooLargeError
@@ -17,6 +17,7 @@ from shared.runtime.crash import Crash, crash_process
 from shared.runtime.errors import is_transient
 from shared.runtime.process import make_app
 from shared.runtime.publishing import Outgoing, Publisher
+from shared.runtime.tokens import TokenVerifier
 from shared.runtime.watchdog import Watchdog
 
 SERVICE = "ingest"
@@ -32,14 +33,8 @@ def build(
 ) -> Starlette:
     """Wire the service; nothing connects before the app starts. `real_time`: what tokens are judged by."""
     publisher = publisher or Publisher(settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}")
-    credentials = settings.credentials
-    verify = TokenVerifier(
-        KeyFile(credentials.jwks_file, real_time=real_time),
-        issuer=credentials.jwt_issuer,
-        audience=credentials.jwt_audience,
-        leeway_seconds=credentials.jwt_leeway_seconds,
-        tokens_cached_max=settings.tokens_cached_max,
-        real_time=real_time,
+    verify = TokenVerifier.of(
+        settings.credentials, metrics.TOKENS, tokens_cached_max=settings.tokens_cached_max, real_time=real_time
     )
     admission = Admission(settings.in_flight_events_max, settings.in_flight_bytes_max)
     metrics.IN_FLIGHT_EVENTS.set_function(lambda: admission.events)
@@ -55,7 +50,7 @@ def build(
         return verify.ready()
 
     app = make_app(
-        routes=api.routes(api.EventsEndpoint(intake, verify, admission, settings)),
+        routes=api.routes(api.EventsEndpoint(intake, Identify(verify), admission, settings)),
         watchdog=Watchdog(settings.stuck_seconds, crash),
         publisher=publisher,
         ready={"keys": keys_are_loaded},

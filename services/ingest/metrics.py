@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from shared.runtime.tokens import TokenMetrics
+
 REQUESTS = Counter(
     "dondoc_ingest_requests_total",
     "Requests by route, status and code (`accepted`, or why not).",
@@ -32,6 +34,9 @@ KEY_RELOADS_FAILED = Counter(
     "dondoc_ingest_key_reloads_failed_total", "Changed JWKS files that could not be read; the keys before stay."
 )
 TOKENS_VERIFIED = Counter("dondoc_ingest_tokens_verified_total", "Signatures checked; the rest came from the cache.")
+TOKENS = TokenMetrics(
+    keys=KEYS, keys_refused=KEYS_REFUSED, key_reloads_failed=KEY_RELOADS_FAILED, tokens_verified=TOKENS_VERIFIED
+)
 
 
 def answered(route: str, status: int, code: str, seconds: float) -> None:

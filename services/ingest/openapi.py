@@ -7,6 +7,7 @@ from typing import Any, Final
 from services.ingest import wire
 from services.ingest.domain.authorisation import SCOPES, Speaker
 from services.ingest.domain.refusal import Code
+from shared.runtime.bearer import SECURITY_SCHEME
 
 _REF: Final = "#/components/schemas/{model}"
 _EXAMPLES: Final = Path(__file__).parents[2] / "shared" / "contracts" / "examples" / "submissions"
@@ -29,11 +30,8 @@ def document() -> dict[str, Any]:
         "components": {
             "securitySchemes": {
                 "bearer": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "bearerFormat": "JWT",
-                    "description": "OAuth 2.0 access token by RFC 9068 (RS256, ES256 or EdDSA) with the claims "
-                    f"`province`, `agency` and `scope`: {_scopes()}.",
+                    **SECURITY_SCHEME,
+                    "description": f"{SECURITY_SCHEME['description'].rstrip('.')}: {_scopes()}.",
                 }
             },
             "schemas": _schemas(),

@@ -37,7 +37,7 @@ class Clock(Protocol):
     def now(self) -> datetime: ...
 
 
-class Verify(Protocol):
-    """Turns a bearer token into what it proves. Raises RefusedError with a `token_…` code."""
+class Identify(Protocol):
+    """Turns a request's Authorization headers into what they prove. Raises RefusedError with a `token_…` code."""
 
-    def __call__(self, token: str) -> Credential: ...
+    def __call__(self, authorizations: Sequence[bytes]) -> Credential: ...

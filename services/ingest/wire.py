@@ -12,16 +12,16 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import pydantic_core
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 
 from services.ingest.domain.authorisation import Credential, Owner, Speaker, Statement
 from services.ingest.domain.refusal import Code, Fault, RefusedError
 from services.ingest.domain.submission import Keyed, Submission
 from services.ingest.ports import Message
+from shared.contracts.agency_events import TaskContributionSubmitted
 from shared.contracts.envelope import BATCH_CONTENT_TYPE, CONTENT_TYPE, Envelope
 from shared.contracts.events import BY_TOPIC, EventType, KeyedBy, Sender
-from shared.contracts.identifiers import AgencyCode, ProvinceCode
 from shared.contracts.topics import SUBMISSIONS
 
 STRUCTURED, BATCH, JSON = CONTENT_TYPE, BATCH_CONTENT_TYPE, "application/json"
@@ -45,9 +45,6 @@ _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _INT32: Final = 2**31
 _NESTED: Final = (dict, list)
-
-_province = TypeAdapter(ProvinceCode)
-_agency = TypeAdapter(AgencyCode)
 
 
 class FaultyError(Exception):
@@ -137,6 +134,7 @@ def _submission(
             owner=_owner(task_id) if task_id is not None else None,
             province=envelope.province,
             agency=envelope.agency,
+            cooperates=kind.model is TaskContributionSubmitted,
         ),
         keyed=_KEYED[kind.keyed_by],
         task_id=task_id,
@@ -214,24 +212,6 @@ def utf8_only(parameters: str) -> bool:
     """Whether the parameters of a lower-case media type name no other charset than UTF-8."""
     charsets = [one.partition("=")[2].strip(' "') for one in parameters.split(";") if one.strip().startswith("charset")]
     return all(charset in {"utf-8", "utf8", "us-ascii"} for charset in charsets)
-
-
-def is_province(text: str) -> bool:
-    """Whether it is a province code."""
-    return _matches(_province, text)
-
-
-def is_agency(text: str) -> bool:
-    """Whether it is an agency code."""
-    return _matches(_agency, text)
-
-
-def _matches(adapter: TypeAdapter[str], text: str) -> bool:
-    try:
-        adapter.validate_python(text)
-    except ValidationError:
-        return False
-    return True
 
 
 # -- faults ----------------------------------------------------------------------------------------------------------

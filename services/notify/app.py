@@ -12,6 +12,7 @@ from services.notify.mongo import MongoNotifyStore
 from services.notify.ports import Channel, NotifyStore
 from services.notify.settings import Settings
 from shared.contracts.topics import AGENCIES, TASKS
+from shared.runtime.bearer import reading_verifier
 from shared.runtime.clock import Clock, clock_from
 from shared.runtime.consuming import Consumption
 from shared.runtime.crash import Crash, crash_process
@@ -36,6 +37,7 @@ def build(
     """Wire the service; nothing connects before the app starts. Tests replace clock, channels and store."""
     clock = clock or clock_from(settings.clock)
     kept, before, after, ready = _kept(settings, store)
+    verify = reading_verifier(settings)
     watchdog = Watchdog(settings.stuck_seconds, crash)
 
     def broker_awaited() -> None:
@@ -75,8 +77,11 @@ def build(
     async def tell() -> None:
         await handlers.tell_leftovers(consumption.owned(TASKS))
 
+    async def keys_are_loaded() -> bool:
+        return verify is None or verify.ready()
+
     return make_app(
-        routes=AlertApi(kept).routes(),
+        routes=AlertApi(kept, clock, verify=verify).routes(),
         watchdog=watchdog,
         publisher=publisher,
         consumption=consumption,
@@ -85,7 +90,7 @@ def build(
             Loop("deliver", deliver, every_seconds=settings.send_poll_seconds),
             Loop("tell", tell, every_seconds=TELL_POLL_SECONDS),
         ],
-        ready=ready,
+        ready={**ready, "keys": keys_are_loaded},
         before=before,
         after=after,
         crash=crash,

@@ -25,6 +25,9 @@ _SUBJECTS = {
     AlertKind.EXTENSION_GRANTED: "Gia hạn {n} nhiệm vụ",
     AlertKind.EXTENSION_REFUSED: "Không gia hạn {n} nhiệm vụ",
     AlertKind.OBSTACLE: "Khó khăn, vướng mắc ở {n} nhiệm vụ",
+    AlertKind.CHANGED: "Điều chỉnh {n} nhiệm vụ",
+    AlertKind.CONTRIBUTION: "Kết quả phối hợp ở {n} nhiệm vụ",
+    AlertKind.SUCCESSION: "Cần xác định cơ quan kế thừa {n} nhiệm vụ",
     AlertKind.ENDED: "Kết thúc {n} nhiệm vụ",
 }
 _OPENINGS = {
@@ -38,6 +41,9 @@ _OPENINGS = {
     AlertKind.EXTENSION_GRANTED: "Các nhiệm vụ sau được gia hạn:",
     AlertKind.EXTENSION_REFUSED: "Đề nghị gia hạn các nhiệm vụ sau không được chấp thuận:",
     AlertKind.OBSTACLE: "Các nhiệm vụ sau có khó khăn, vướng mắc cần xem xét:",
+    AlertKind.CHANGED: "Các nhiệm vụ sau được điều chỉnh (nội dung, thời hạn, tạm dừng hoặc tiếp tục):",
+    AlertKind.CONTRIBUTION: "Các nhiệm vụ sau có kết quả phối hợp mới hoặc ý kiến của cơ quan chủ trì:",
+    AlertKind.SUCCESSION: "Cơ quan thực hiện các nhiệm vụ sau đã được sắp xếp lại, đề nghị xác định cơ quan kế thừa:",
     AlertKind.ENDED: "Các nhiệm vụ sau kết thúc, không tiếp tục thực hiện tại cơ quan:",
 }
 

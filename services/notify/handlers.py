@@ -100,7 +100,7 @@ class NotifyHandlers:
 
     async def _decide(self, alerts: Sequence[tuple[Alert, int]]) -> None:
         known = await self._store.tasks({alert.task_id for alert, _ in alerts})
-        today = _local_day(self._clock.now())
+        today = local_day(self._clock.now())
         above = {
             province: await self._store.supervisors(province, today)
             for province in {alert.province for alert, _ in alerts}
@@ -287,5 +287,5 @@ def _mailbox(recipient: Recipient, contact: Contact | None) -> str | None:
     return contact.head_mailbox or contact.mailbox if recipient.role is Role.HEAD else contact.mailbox
 
 
-def _local_day(instant: datetime) -> date:
+def local_day(instant: datetime) -> date:
     return (instant + LOCAL).date()

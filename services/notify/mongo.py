@@ -41,6 +41,9 @@ class MongoNotifyStore:
                 IndexModel([("alert.agency", ASCENDING), ("_id", ASCENDING)], name="by_agency"),
                 IndexModel([("alert.kind", ASCENDING), ("_id", ASCENDING)], name="by_kind"),
                 IndexModel([("outcome", ASCENDING), ("_id", ASCENDING)], name="by_outcome"),
+                IndexModel(
+                    [("alert.province", ASCENDING), ("readers", ASCENDING), ("_id", ASCENDING)], name="by_reader"
+                ),
             ]
         )
         pending = {"state": "pending"}
@@ -64,7 +67,11 @@ class MongoNotifyStore:
                 (
                     task_id,
                     one.seq,
-                    {"result": one.result, "deadline_version": one.deadline_version, "overdue": one.overdue},
+                    {
+                        "result": one.result,
+                        "deadline_version": one.deadline_version,
+                        "overdue_since": one.overdue_since,
+                    },
                 )
                 for task_id, one in states.items()
             ],
@@ -75,7 +82,7 @@ class MongoNotifyStore:
             return {}
         found = self._tasks.find({"_id": {"$in": list(ids)}})
         return {
-            one["_id"]: TaskState(one["seq"], one["result"], one["deadline_version"], one["overdue"])
+            one["_id"]: TaskState(one["seq"], one["result"], one["deadline_version"], one["overdue_since"])
             async for one in found
         }
 
@@ -103,12 +110,12 @@ class MongoNotifyStore:
         )
 
     async def supervisors(self, province: str, on: date) -> Supervisors:
-        query = {
-            "province": province,
-            "role": {"$ne": "agency"},
-            "$or": [{"valid_to": None}, {"valid_to": {"$gte": on.isoformat()}}],
-        }
+        query = {"province": province, "role": {"$ne": "agency"}, **_valid(on)}
         return supervisors({one["code"]: one["role"] async for one in self._contacts.find(query)})
+
+    async def role(self, province: str, code: str, on: date) -> str | None:
+        found = await self._contacts.find_one({"_id": f"{province}/{code}", **_valid(on)}, {"role": 1})
+        return str(found["role"]) if found else None
 
     async def contacts(self, province: str, codes: Collection[str]) -> Mapping[str, Contact]:
         found = self._contacts.find({"_id": {"$in": [f"{province}/{code}" for code in codes]}})
@@ -219,9 +226,11 @@ class MongoNotifyStore:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     async def list_alerts(
-        self, wanted: Mapping[str, str], *, after: str | None, limit: int
+        self, wanted: Mapping[str, str], *, after: str | None, limit: int, reader: str | None = None
     ) -> Sequence[AlertWithDeliveries]:
         query: Document = {{"outcome": "outcome"}.get(name, f"alert.{name}"): value for name, value in wanted.items()}
+        if reader is not None:
+            query["readers"] = reader
         if after is not None:
             query["_id"] = {"$gt": after}
         alerts = await _read(self._alerts.find(query).sort("_id", ASCENDING).limit(limit))
@@ -257,6 +266,10 @@ async def _newest_wins(collection: Any, rows: Sequence[tuple[str, int, Document]
         await collection.bulk_write([UpdateOne(filters[one], changes[one]) for one in again], ordered=False)
 
 
+def _valid(on: date) -> Document:
+    return {"$or": [{"valid_to": None}, {"valid_to": {"$gte": on.isoformat()}}]}
+
+
 def _insert(document: Document) -> UpdateOne:
     """Insert if absent; what exists stays as it is. On `_id` alone, the server itself repeats a lost race."""
     key = document.pop("_id")
@@ -271,6 +284,7 @@ def _alert_document(decided: Decided, *, recorded_at: float) -> Document:
         "outcome": "notify" if decided.notify else "silent",
         "reason": decided.reason.value,
         "recipients": [{"agency": one.agency, "role": one.role.value} for one in decided.recipients],
+        "readers": sorted(decided.readers),
         "decided_at": decided.decided_at,
         "recorded_at": recorded_at,
         "unpublished": True,

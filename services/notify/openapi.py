@@ -4,7 +4,9 @@ from typing import Any
 
 from services.notify.domain.alert import AlertKind
 from services.notify.domain.inhibit import Reason
+from services.notify.domain.reading import SCOPES
 from services.notify.domain.routing import Role
+from shared.runtime.bearer import SECURITY, SECURITY_SCHEME, refusals
 
 _TEXT = {"type": "string"}
 _INSTANT = {"type": ["string", "null"], "format": "date-time"}
@@ -20,6 +22,12 @@ def document() -> dict[str, Any]:
                 "get": {
                     "operationId": "listAlerts",
                     "summary": "Alerts in order of id, each with why it is sent or stays silent, and its deliveries.",
+                    "description": "Needs a token with one of the scopes "
+                    + ", ".join(f"`{scope}`" for scope in SCOPES)
+                    + ". An agency sees the alerts about its tasks and those that it hears; the alerts of the whole "
+                    "province are seen with `authority:write`, and with `tasks:read` by the standing agency and the "
+                    "chairman's office.",
+                    "security": SECURITY,
                     "parameters": [
                         {"name": name, "in": "query", "schema": schema} for name, schema in _filters().items()
                     ],
@@ -28,11 +36,15 @@ def document() -> dict[str, Any]:
                         "400": _content(
                             "RFC 9457: `unknown_filter`, `malformed_filter`.", "application/problem+json", "Problem"
                         ),
+                        **refusals(
+                            lambda codes: _content(f"RFC 9457: {codes}.", "application/problem+json", "Problem")
+                        ),
                     },
                 }
             }
         },
         "components": {
+            "securitySchemes": {"bearer": SECURITY_SCHEME},
             "schemas": {
                 "AlertPage": _object(
                     alerts={"type": "array", "items": {"$ref": "#/components/schemas/Alert"}},
@@ -40,7 +52,7 @@ def document() -> dict[str, Any]:
                 ),
                 "Alert": _alert(),
                 "Problem": _object(type=_TEXT, title=_TEXT, status={"type": "integer"}, code=_TEXT, detail=_TEXT),
-            }
+            },
         },
     }
 

@@ -24,6 +24,11 @@ class Decided:
     decided_at: datetime
 
     @property
+    def readers(self) -> frozenset[str]:
+        """Whom it concerns: whose task it is about, and who hears it."""
+        return frozenset({self.alert.agency, *(one.agency for one in self.recipients)})
+
+    @property
     def notify(self) -> bool:
         """Whether somebody is to hear it."""
         return self.reason is Reason.DUE
@@ -144,6 +149,10 @@ class NotifyStore(Protocol):
         """Who supervises in a province on a local day."""
         ...
 
+    async def role(self, province: str, code: str, on: date) -> str | None:
+        """What the registry says that an agency is on a local day; None for one that is not there, or no more."""
+        ...
+
     async def contacts(self, province: str, codes: Collection[str]) -> Mapping[str, Contact]:
         """Where agencies are reached."""
         ...
@@ -199,7 +208,10 @@ class NotifyStore(Protocol):
         ...
 
     async def list_alerts(
-        self, wanted: Mapping[str, str], *, after: str | None, limit: int
+        self, wanted: Mapping[str, str], *, after: str | None, limit: int, reader: str | None = None
     ) -> Sequence[AlertWithDeliveries]:
-        """Alerts in order of id, after a cursor. Filters: agency, kind, task_id, outcome."""
+        """Alerts in order of id, after a cursor. Filters: province, agency, kind, task_id, outcome.
+
+        `reader`: only alerts that concern this agency.
+        """
         ...

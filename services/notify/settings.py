@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from shared.runtime.settings import ProcessSettings
+from shared.runtime.settings import ReadingSettings
 
 
-class Settings(ProcessSettings):
+class Settings(ReadingSettings):
     """What notify needs beside what every process needs."""
 
     http_port: int = 8082

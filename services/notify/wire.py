@@ -1,13 +1,16 @@
 """Contract ↔ domain; the only file of this service that knows the contract's models."""
 
-from services.notify.domain.alert import KIND_OF_FACT, Alert, AlertKind, TaskState
+from services.notify.domain.alert import KIND_OF_FACT, Alert, TaskState
 from services.notify.ports import AgencyRecord, Decided
+from shared.contracts import alert_facts
 from shared.contracts.codec import Event, encode
 from shared.contracts.registry_facts import AgencyChanged
 from shared.contracts.task_facts import MilestoneKind, SubmissionRejected, TaskChanged, TaskSnapshot
 from shared.contracts.topics import ALERTS
 
 SOURCE = "//dondoc/notify"
+_KINDS_OF_V1 = frozenset(one.value for one in alert_facts.AlertKind)
+"""Its readers refuse other words; what came later is told as v2."""
 
 
 def agency(event: Event) -> AgencyRecord | None:
@@ -38,11 +41,15 @@ def state(event: Event) -> tuple[str, TaskState] | None:
 
 def _state(task: TaskSnapshot) -> TaskState:
     version = task.deadlines[-1].version if task.deadlines else 0
-    overdue = any(
-        one.kind is MilestoneKind.OVERDUE and one.retracted is None and one.deadline_version == version
-        for one in task.milestones
+    overdue_since = max(
+        (
+            one.deadline_version
+            for one in task.milestones
+            if one.kind is MilestoneKind.OVERDUE and one.retracted is None
+        ),
+        default=0,
     )
-    return TaskState(task.seq, task.result.value, version, overdue)
+    return TaskState(task.seq, task.result.value, version, overdue_since)
 
 
 def alert(event: Event) -> Alert | None:
@@ -56,11 +63,12 @@ def alert(event: Event) -> Alert | None:
         return None
     task = data.task
     due = task.deadlines[-1] if task.deadlines else None
-    level = task.milestones[-1].level if kind is AlertKind.ESCALATION else 0
+    event_id = data.change.cause.event_id
+    milestone = next((one for one in reversed(task.milestones) if one.id == event_id), None)
     return Alert(
         alert_id=f"{task.task_id}:{task.seq}",
         kind=kind,
-        level=level,
+        level=milestone.level if milestone is not None else 0,
         province=task.province,
         task_id=task.task_id,
         seq=task.seq,
@@ -73,6 +81,8 @@ def alert(event: Event) -> Alert | None:
         deadline_version=due.version if due else 0,
         forwarded=fact == "obstacle_forwarded",
         received_at=data.change.cause.received_at,
+        superseded=milestone is not None and milestone.superseded_by is not None,
+        contributor=data.change.previous if fact == "contribution_judged" else "",
     )
 
 
@@ -80,7 +90,7 @@ def message(decided: Decided) -> tuple[str, str, bytes]:
     """Topic, key and event of a decided alert. The event's id is the alert's: a repeat keeps it."""
     one = decided.alert
     value = encode(
-        event_type="dondoc.alert.decided.v1",
+        event_type=f"dondoc.alert.decided.{'v1' if one.kind in _KINDS_OF_V1 else 'v2'}",
         event_id=one.alert_id,
         source=SOURCE,
         time=decided.decided_at,

@@ -17,7 +17,10 @@ from services.reporting import openapi, wire
 from services.reporting.domain.facts import ICT
 from services.reporting.domain.periods import Regime
 from services.reporting.domain.report import PROVINCE_SCOPE, Report, in_order
+from services.reporting.openapi import SCOPES
 from services.reporting.ports import PeriodRow, Reading
+from shared.contracts.claims import Credential
+from shared.runtime.bearer import Verify, for_bearers
 from shared.runtime.problems import problem
 
 _BOARD_HEADERS = {
@@ -48,10 +51,13 @@ class _Place:
 
 
 class ReportApi:
-    """`/v1/reports`, `/` and `/openapi.json`."""
+    """`/v1/reports`, `/` and `/openapi.json`. `verify`: how tokens are verified; None lets everybody read."""
 
-    def __init__(self, store: Reading, regime: Regime, province_names: Mapping[str, str]) -> None:
+    def __init__(
+        self, store: Reading, regime: Regime, province_names: Mapping[str, str], *, verify: Verify | None
+    ) -> None:
         self._store = store
+        self._verify = verify
         self._regime = regime
         self._province_names = province_names
         self._board = _environment().get_template("board.html")
@@ -59,7 +65,7 @@ class ReportApi:
     def routes(self) -> list[Route]:
         """All routes."""
         return [
-            Route("/v1/reports/{period}.json", self.report),
+            Route("/v1/reports/{period}.json", for_bearers(self.report, self._verify, scopes=SCOPES)),
             Route("/openapi.json", self.document),
             Route("/", self.board),
         ]
@@ -68,10 +74,15 @@ class ReportApi:
         """This API, described."""
         return answer(openapi.document())
 
-    async def report(self, request: Request) -> Response:
-        """All reports of a period: the province first, then agencies by name."""
+    async def report(self, request: Request, credential: Credential | None) -> Response:
+        """All reports of a period: the province first, then agencies by name. A token's are those of its province."""
+        asked = request.query_params.get("province")
         try:
-            reports = await self._find(request.path_params["period"], request.query_params.get("province"))
+            if credential is not None and asked not in {None, credential.province}:
+                raise _unknown_province(str(asked))
+            reports = await self._find(
+                request.path_params["period"], asked if credential is None else credential.province
+            )
         except RefusedError as refused:
             return problem(refused.status, refused.code, refused.detail)
         return answer(wire.document(reports))
@@ -108,7 +119,7 @@ class ReportApi:
         known = sorted(await self._store.provinces())
         if asked is not None:
             if asked not in known:
-                raise RefusedError(404, "unknown_province", f"No task of province {asked!r} is known.")
+                raise _unknown_province(asked)
             return asked
         if len(known) > 1:
             raise RefusedError(
@@ -125,6 +136,10 @@ class ReportApi:
             raise RefusedError(404, "unknown_province", "")
         names = [(one, self._province_names.get(one, one)) for one in known]
         return _Place(code, dict(names)[code], await self._store.periods(code), names)
+
+
+def _unknown_province(asked: str) -> RefusedError:
+    return RefusedError(404, "unknown_province", f"No task of province {asked!r} is known.")
 
 
 _IN_VIETNAMESE = {

@@ -13,6 +13,7 @@ from services.reporting.mongo import MongoReportStore
 from services.reporting.ports import Message, Store
 from services.reporting.settings import Settings
 from shared.contracts.topics import TASKS
+from shared.runtime.bearer import reading_verifier
 from shared.runtime.clock import Clock, clock_from
 from shared.runtime.consuming import Consumption
 from shared.runtime.crash import Crash, crash_process
@@ -33,6 +34,7 @@ def build(
     mongo = MongoReportStore(client[f"{settings.database_prefix}_{SERVICE}"]) if client is not None else None
     known = store or mongo
     assert known is not None, "one of the two was made above"
+    verify = reading_verifier(settings)
     watchdog = Watchdog(settings.stuck_seconds, crash)
     publisher = Publisher(
         settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}", beat=lambda: watchdog.beat("aggregation")
@@ -69,13 +71,16 @@ def build(
     async def mongodb_answers() -> bool:
         return client is None or await ping(client)
 
+    async def keys_are_loaded() -> bool:
+        return verify is None or verify.ready()
+
     return make_app(
-        routes=ReportApi(known, MONTHLY, settings.province_names).routes(),
+        routes=ReportApi(known, MONTHLY, settings.province_names, verify=verify).routes(),
         watchdog=watchdog,
         publisher=publisher,
         consumption=consumption,
         loops=[Loop("aggregation", aggregation.turn, every_seconds=settings.aggregate_every_seconds)],
-        ready={"mongodb": mongodb_answers},
+        ready={"mongodb": mongodb_answers, "keys": keys_are_loaded},
         before=[mongo.prepare] if mongo is not None else [],
         after=[close],
         crash=crash,

@@ -3,6 +3,10 @@
 from typing import Any
 
 from services.reporting import wire
+from shared.runtime.bearer import SECURITY, SECURITY_SCHEME, refusals
+
+SCOPES = ("reports:read", "tasks:read", "events:write", "authority:write")
+"""Each lets a token read its province's reports: they compare agencies and show no task (ADR 0010)."""
 
 _REF = "#/components/schemas/{model}"
 
@@ -19,6 +23,10 @@ def document() -> dict[str, Any]:
                 "get": {
                     "operationId": "getReport",
                     "summary": "All reports of a period: the province first, then agencies by name.",
+                    "description": "Needs a token with one of the scopes "
+                    + ", ".join(f"`{scope}`" for scope in SCOPES)
+                    + ". The province is the token's.",
+                    "security": SECURITY,
                     "parameters": [
                         {
                             "name": "period",
@@ -31,7 +39,7 @@ def document() -> dict[str, Any]:
                         {
                             "name": "province",
                             "in": "query",
-                            "description": "Needed only where several provinces are served.",
+                            "description": "The token's, if given at all.",
                             "schema": {"type": "string", "pattern": "^[A-Z][0-9]{2}$"},
                             "example": "H48",
                         },
@@ -39,6 +47,7 @@ def document() -> dict[str, Any]:
                     "responses": {
                         "200": _content("The reports.", "application/json", "PeriodReports"),
                         "400": _problem("`malformed_period`, or `province_needed`."),
+                        **refusals(_problem),
                         "404": _problem("`unknown_period`, or `unknown_province`."),
                     },
                 }
@@ -47,6 +56,7 @@ def document() -> dict[str, Any]:
                 "get": {
                     "operationId": "getBoard",
                     "summary": "The board, for people.",
+                    "security": [],
                     "parameters": [
                         {"name": "period", "in": "query", "schema": {"type": "string"}, "example": "2024-11"},
                         {"name": "province", "in": "query", "schema": {"type": "string"}, "example": "H48"},
@@ -56,6 +66,7 @@ def document() -> dict[str, Any]:
             },
         },
         "components": {
+            "securitySchemes": {"bearer": SECURITY_SCHEME},
             "schemas": {
                 **parts,
                 "ReportPublished": report,
@@ -94,7 +105,7 @@ def document() -> dict[str, Any]:
                         "detail": {"type": "string"},
                     },
                 },
-            }
+            },
         },
     }
 

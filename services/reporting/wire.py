@@ -61,7 +61,7 @@ def task_facts(kept: Kept) -> facts.TaskFacts:
                 legal=one.legal,
                 operational=one.operational,
                 due_at=one.due_at,
-                granted=one.document is not None,
+                granted=one.given_by == "extension" or (one.given_by == "directive" and one.document is not None),
                 received_at=one.cause.received_at,
             )
             for one in task.deadlines
@@ -76,6 +76,7 @@ def task_facts(kept: Kept) -> facts.TaskFacts:
         disbursements=tuple(
             facts.Disbursement(one.as_of, one.cumulative_vnd, one.cause.received_at) for one in task.disbursements
         ),
+        suspensions=tuple(facts.Suspension(one.cause.received_at, _received(one.resumed)) for one in task.suspensions),
         ended=facts.End(task.ended.how, task.ended.cause.received_at) if task.ended is not None else None,
     )
 

@@ -1,9 +1,12 @@
-"""Reading tasks and submissions over HTTP. No decisions here; the schedule is computed at the moment of asking."""
+"""Reading tasks and submissions over HTTP. No decisions here; the schedule is computed at the moment of asking.
+
+Who may read what: domain/reading.py and ADR 0010. What a reader may not see is answered like what does not exist.
+"""
 
 import base64
 import binascii
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import date, datetime
 from typing import Any, Protocol
 
 import pydantic_core
@@ -15,11 +18,14 @@ from starlette.routing import Route
 from services.tasks import openapi, wire
 from services.tasks.domain.calendar import local_day, start_of
 from services.tasks.domain.deadlines import schedule_at
-from services.tasks.domain.decide import Rules
+from services.tasks.domain.decision import Rulebook
 from services.tasks.domain.preview import days_of
+from services.tasks.domain.reading import EVERYTHING, SCOPES, Reader, may_read, reader_of
 from services.tasks.domain.task import Cause, Result, Task
-from services.tasks.ports import Change, LedgerEntry, Stored, TaskFilter
+from services.tasks.ports import Change, Entry, LedgerEntry, Registry, Stored, TaskFilter
+from shared.contracts.claims import Credential
 from shared.contracts.codec import explain
+from shared.runtime.bearer import Endpoint, Verify, for_bearers
 from shared.runtime.clock import Clock
 from shared.runtime.problems import problem
 
@@ -38,33 +44,52 @@ class Reading(Protocol):
 
     async def history(self, task_id: str) -> list[Change] | None: ...
 
-    async def ledger_by_id(self, submission_id: str, source: str | None, limit: int) -> list[LedgerEntry]: ...
+    async def ledger_by_id(
+        self, submission_id: str, source: str | None, limit: int, reader: Reader
+    ) -> list[LedgerEntry]: ...
+
+    async def entries(self, registry: Registry, ids: Collection[str]) -> Mapping[str, Entry]: ...
 
 
 class TaskApi:
-    """`/v1/tasks` and `/v1/submissions`."""
+    """`/v1/tasks` and `/v1/submissions`. `verify`: how tokens are verified; None lets everybody read everything."""
 
-    def __init__(self, store: Any, clock: Clock, rules: Rules) -> None:
+    def __init__(self, store: Any, clock: Clock, rulebook: Rulebook, *, verify: Verify | None) -> None:
         self._store: Reading = store
         self._clock = clock
-        self._rules = rules
+        self._rulebook = rulebook
+        self._verify = verify
 
     def routes(self) -> list[Route]:
         """All routes; the more specific first, since a task id contains slashes."""
         return [
             Route("/openapi.json", self.openapi),
-            Route("/v1/tasks", self.list_tasks),
-            Route("/v1/tasks/{task_id:path}/history", self.history),
-            Route("/v1/tasks/{task_id:path}", self.task),
-            Route("/v1/submissions/{submission_id:path}", self.submission),
+            Route("/v1/tasks", self._for_readers(self.list_tasks)),
+            Route("/v1/tasks/{task_id:path}/history", self._for_readers(self.history)),
+            Route("/v1/tasks/{task_id:path}", self._for_readers(self.task)),
+            Route("/v1/submissions/{submission_id:path}", self._for_readers(self.submission)),
             Route("/v1/due-dates", self.due_dates, methods=["POST"]),
         ]
+
+    def _for_readers(self, endpoint: Callable[[Request, Reader], Awaitable[Response]]) -> Endpoint:
+        """The endpoint as it is asked for over HTTP: with a token, from which comes how far the reader sees."""
+
+        async def asked(request: Request, credential: Credential | None) -> Response:
+            return await endpoint(request, EVERYTHING if credential is None else await self._reader(credential))
+
+        return for_bearers(asked, self._verify, scopes=SCOPES)
+
+    async def _reader(self, credential: Credential) -> Reader:
+        entry_id = f"{credential.province}/{credential.agency}"
+        known = (await self._store.entries(Registry.AGENCIES, [entry_id])).get(entry_id)
+        role = _role(known, on=local_day(self._clock.now()))
+        return reader_of(credential.province, credential.agency, credential.scopes, role)
 
     async def openapi(self, _: Request) -> Response:
         """The description of this API."""
         return answer(openapi.document())
 
-    async def list_tasks(self, request: Request) -> Response:
+    async def list_tasks(self, request: Request, reader: Reader) -> Response:
         """A page of tasks in order of id; `next` continues it."""
         query = request.query_params
         if unknown := sorted(set(query) - FILTERS):
@@ -80,9 +105,13 @@ class TaskApi:
             return problem(400, "malformed_filter", f"A filter cannot be read: {error}")
         if due_before is not None and due_before.tzinfo is None:
             return problem(400, "malformed_filter", "due_before needs an offset, e.g. 2024-10-20T00:00:00+07:00.")
-        wanted = TaskFilter(query.get("province"), query.get("agency"), result, query.get("directive"), due_before)
+        # The token's province always stands; asking for another one gives what the two have in common: nothing.
+        province = reader.province or query.get("province")
+        wanted = TaskFilter(
+            province, query.get("agency"), result, query.get("directive"), due_before, reader=reader.agency
+        )
         rows: list[dict[str, Any]] = []
-        more = True
+        more = query.get("province") in {None, province}
         while more and len(rows) < limit:
             page = await self._store.list_tasks(wanted, after=after, limit=PAGE_MAX if "schedule" in query else limit)
             more = bool(page)
@@ -95,27 +124,27 @@ class TaskApi:
                     break
         return answer({"tasks": rows, "next": _write_cursor(after) if more and after else None})
 
-    async def task(self, request: Request) -> Response:
+    async def task(self, request: Request, reader: Reader) -> Response:
         """One task, whole."""
         task_id = request.path_params["task_id"]
         stored = (await self._store.tasks([task_id])).get(task_id)
-        if stored is None:
-            return problem(404, "unknown_task", f"No task {task_id} is known. Check the id, or wait for its directive.")
+        if stored is None or not may_read(reader, stored.task):
+            return _unknown(task_id)
         return answer({**self._row(stored.task), **wire.snapshot(stored.task)})
 
-    async def history(self, request: Request) -> Response:
+    async def history(self, request: Request, reader: Reader) -> Response:
         """Every change of a task: who, when received, what, why, and by which deadline with its rule."""
         task_id = request.path_params["task_id"]
         changes = await self._store.history(task_id)
         stored = (await self._store.tasks([task_id])).get(task_id)
-        if changes is None or stored is None:
-            return problem(404, "unknown_task", f"No task {task_id} is known. Check the id, or wait for its directive.")
+        if changes is None or stored is None or not may_read(reader, stored.task):
+            return _unknown(task_id)
         return answer({"task_id": task_id, "changes": [_explained(change, stored.task) for change in changes]})
 
-    async def submission(self, request: Request) -> Response:
+    async def submission(self, request: Request, reader: Reader) -> Response:
         """What became of a submission. With `?source=` where several sources use the same id."""
         submission_id = request.path_params["submission_id"]
-        entries = await self._store.ledger_by_id(submission_id, request.query_params.get("source"), 10)
+        entries = await self._store.ledger_by_id(submission_id, request.query_params.get("source"), 10, reader)
         if not entries:
             return problem(
                 404,
@@ -153,20 +182,21 @@ class TaskApi:
         except ValidationError as error:
             return problem(422, "invalid_rule", explain(error))
         now = self._clock.now()
+        calendar = self._rulebook.common.calendar
         issued_on = asked.issued_on or local_day(now)
         assigned = Cause("preview", "preview", start_of(issued_on), now)
         rule = wire.due_rule(asked.due, issued_on)
-        days = days_of(rule, self._rules.calendar, assigned=assigned, count=asked.count)
+        days = days_of(rule, calendar, assigned=assigned, count=asked.count)
         return answer(
             {
                 "issued_on": issued_on,
-                "calendar": self._rules.calendar.version,
+                "calendar": calendar.version,
                 "dates": [wire.due_date(day) for day in days],
             }
         )
 
     def _row(self, task: Task) -> dict[str, Any]:
-        schedule, days_late = schedule_at(task, self._clock.now(), self._rules.calendar)
+        schedule, days_late = schedule_at(task, self._clock.now(), self._rulebook.of(task.province).calendar)
         due = task.deadline
         return {
             "task_id": task.task_id,
@@ -183,8 +213,19 @@ class TaskApi:
             "operational": due.operational if due else None,
             "original": task.deadlines[0].nominal if task.deadlines else None,
             "policy": due.policy if due else None,
-            "times_extended": max(0, len(task.deadlines) - 1),
+            "times_extended": task.times_extended,
         }
+
+
+def _role(known: Entry | None, *, on: date) -> str | None:
+    """What the registry says that an agency is on a day; None for one that is not there, or no more."""
+    if known is None or (known.data["valid_to"] is not None and date.fromisoformat(known.data["valid_to"]) < on):
+        return None
+    return str(known.data["role"])
+
+
+def _unknown(task_id: str) -> Response:
+    return problem(404, "unknown_task", f"No task {task_id} is known. Check the id, or wait for its directive.")
 
 
 def _explained(change: Change, task: Task) -> dict[str, Any]:

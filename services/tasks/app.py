@@ -5,15 +5,13 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 
 from services.tasks.api import TaskApi
-from services.tasks.handlers import TaskHandlers
 from services.tasks.mongo import MongoTaskStore
 from services.tasks.ports import Message, Position
-from services.tasks.rules import read_rules
+from services.tasks.rules import read_rulebook
 from services.tasks.settings import Settings
-from services.tasks.shaping import Shaping
-from services.tasks.sweep import Sweep
-from services.tasks.telling import Teller
+from services.tasks.wiring import wire_up
 from shared.contracts.topics import SUBMISSIONS
+from shared.runtime.bearer import reading_verifier
 from shared.runtime.clock import clock_from
 from shared.runtime.consuming import Consumption, Record
 from shared.runtime.crash import Crash, crash_process
@@ -28,7 +26,7 @@ SERVICE = "tasks"
 def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     """Wire the service; nothing connects before the app starts."""
     clock = clock_from(settings.clock)
-    rules = read_rules(settings.calendar_file, settings.policy_file)
+    rulebook = read_rulebook(settings.calendar_file, settings.policy_file, settings.provinces_dir)
     client = connect(settings.mongodb_uri, app_name=f"dondoc-{SERVICE}")
     store = MongoTaskStore(client[f"{settings.database_prefix}_{SERVICE}"])
     watchdog = Watchdog(settings.stuck_seconds, crash)
@@ -45,13 +43,9 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     async def partition_of(key: str) -> int:
         return await publisher.partition_of(SUBMISSIONS.name, key.encode())
 
-    teller = Teller(store, publish, clock)
-    shaping = Shaping(store, teller, partition_of, clock, rules)
-    handlers = TaskHandlers(
-        store, teller, partition_of, clock, rules, shaping.on_submission, tasks_together=settings.tasks_together
-    )
-    shaping.tasks = handlers
-    sweep = Sweep(store, teller, handlers, partition_of, clock, rules)
+    verify = reading_verifier(settings)
+    parts = wire_up(store, publish, partition_of, clock, rulebook, tasks_together=settings.tasks_together)
+    handlers, sweep = parts.handlers, parts.sweep
 
     async def on_dead(record: Record, reason: str, detail: str) -> None:
         await handlers.on_dead(record.value, Position(record.partition, record.offset), reason, detail)
@@ -66,7 +60,7 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
         settings=settings,
         service=SERVICE,
         on_dead=on_dead,
-        on_assigned=teller.partitions_changed,
+        on_assigned=parts.partitions_changed,
         crash=crash,
     )
 
@@ -79,13 +73,16 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     async def mongodb_answers() -> bool:
         return await ping(client)
 
+    async def keys_are_loaded() -> bool:
+        return verify is None or verify.ready()
+
     return make_app(
-        routes=TaskApi(store, clock, rules).routes(),
+        routes=TaskApi(store, clock, rulebook, verify=verify).routes(),
         watchdog=watchdog,
         publisher=publisher,
         consumption=consumption,
         loops=[Loop("sweep", turn, every_seconds=settings.timer_poll_seconds)],
-        ready={"mongodb": mongodb_answers},
+        ready={"mongodb": mongodb_answers, "keys": keys_are_loaded},
         before=[store.prepare],
         after=[close],
         crash=crash,

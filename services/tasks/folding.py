@@ -4,11 +4,7 @@ import uuid
 from typing import NamedTuple
 
 from services.tasks import metrics, wire
-from services.tasks.domain.decide import (
-    EXPLANATIONS,
-    Decision,
-    Rules,
-)
+from services.tasks.domain.decision import EXPLANATIONS, Decision, Rules
 from services.tasks.domain.milestones import next_at
 from services.tasks.ports import (
     Change,
@@ -119,6 +115,7 @@ class Fold:
             untold=Untold(token, tuple(self._messages), tuple(self._verdicts)),
             replaces=self._stored.version,
             next_at=next_at(self.task, self._rules.milestones, self._rules.calendar),
+            rules=self._rules.version,
             history=tuple(self._history),
         )
 

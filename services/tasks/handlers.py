@@ -5,28 +5,18 @@ killed between two steps, a redelivery or the sweep finishes.
 """
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import structlog
 
 from services.tasks import metrics, wire
-from services.tasks.domain.commands import Cancel, Command, Reassign
-from services.tasks.domain.decide import (
-    Decision,
-    FactKind,
-    Reason,
-    Rules,
-    advance,
-    assign,
-    decide,
-    reject,
-    succeed,
-    successor_id,
-)
-from services.tasks.domain.milestones import next_at
+from services.tasks.domain.calendar import local_day
+from services.tasks.domain.commands import Command, Contribute, Reassign
+from services.tasks.domain.decide import decide
+from services.tasks.domain.decision import Decision, Reason, Rulebook, rejected
+from services.tasks.domain.succession import succeed, successor_id
 from services.tasks.domain.task import Cause, Task
 from services.tasks.folding import Fold, Submission, is_foreign, new_token, parked_submission
 from services.tasks.ports import (
@@ -40,16 +30,14 @@ from services.tasks.ports import (
     Verdict,
     Write,
 )
-from services.tasks.telling import PartitionOf, Teller
-from shared.contracts.codec import Event
+from services.tasks.telling import Teller
+from services.tasks.writing import RACES_MAX, TaskWriter, lost_races
 from shared.runtime.clock import Clock
 from shared.runtime.consuming import Received
 from shared.runtime.errors import PermanentError, TransientError
 
 log = structlog.get_logger()
 
-RACES_MAX = 30
-CHUNK = 500
 GROUPS_AT_ONCE = 2
 """One computes while the other waits."""
 
@@ -61,18 +49,18 @@ class TaskHandlers:
         self,
         store: TaskStore,
         teller: Teller,
-        partition_of: PartitionOf,
         clock: Clock,
-        rules: Rules,
-        shape: "Callable[[Submission], Awaitable[None]]",
+        rulebook: Rulebook,
+        writer: TaskWriter,
+        shape: Callable[[Submission], Awaitable[None]],
         *,
         tasks_together: int,
     ) -> None:
         self._store = store
         self._teller = teller
-        self._partition_of = partition_of
         self._clock = clock
-        self._rules = rules
+        self._rulebook = rulebook
+        self._writer = writer
         self._shape = shape
         self._tasks_together = tasks_together
 
@@ -161,7 +149,7 @@ class TaskHandlers:
             if not waiting:
                 break
             if attempt:
-                await self._lost_races(len(waiting), attempt)
+                await lost_races(len(waiting), attempt)
             stored = await self._store.tasks(waiting)
             await self._park([one for task_id, some in waiting.items() if task_id not in stored for one in some])
             waiting = {task_id: some for task_id, some in waiting.items() if task_id in stored}
@@ -175,7 +163,7 @@ class TaskHandlers:
                     writes[task_id] = write
                 elif (untold := stored[task_id].untold) is not None:
                     owed[task_id] = untold
-            await self._save_new(successors, owed)
+            await self._writer.save_new(successors, owed)
             lost = await self._store.save_tasks(list(writes.values()))
             owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
             waiting = {task_id: some for task_id, some in waiting.items() if task_id in lost}
@@ -210,7 +198,7 @@ class TaskHandlers:
         self, stored: Stored, submissions: Iterable[Submission], successors: dict[str, Write], token: str
     ) -> Write | None:
         """Decide each submission that is not in the document yet."""
-        fold = Fold(stored, self._rules)
+        fold = Fold(stored, self._rulebook.of(stored.task.province))
         for submission in submissions:
             if fold.has(submission):
                 continue
@@ -219,8 +207,9 @@ class TaskHandlers:
             cause = self._cause(submission)
             decision = await self._decide(fold.task, command, cause)
             if isinstance(command, Reassign) and not decision.rejected:
-                successor = succeed(decision.task, command.to_agency, cause)
-                successors[successor.task_id] = await self.new_write(successor, submission.event, token)
+                asked = fold.task.succession is not None
+                successor = succeed(decision.task, command.to_agency, cause, with_work=asked)
+                successors[successor.task_id] = await self._writer.new_write(successor, submission.event, token)
             fold.take(submission, decision)
         return fold.write(token) if fold.touched else None
 
@@ -228,10 +217,28 @@ class TaskHandlers:
         if isinstance(command, Reassign):
             agency_id = f"{task.province}/{command.to_agency}"
             if not await self._store.entries(Registry.AGENCIES, [agency_id]):
-                return reject(task, Reason.UNKNOWN_AGENCY, cause=cause)
-            if await self._store.tasks([successor_id(task, command.to_agency)]) and not task.ended:
-                return reject(task, Reason.SAME_AGENCY, cause=cause)
-        return decide(task, command, cause=cause, rules=self._rules)
+                return rejected(task, Reason.UNKNOWN_AGENCY, cause)
+            successor = successor_id(task, command.to_agency)
+            there = (await self._store.tasks([successor])).get(successor)
+            # One that this very command made before a crash is no obstacle; and whoever was asked to choose may choose
+            # an agency that has a share of its own: the two become one.
+            taken = there is not None and there.task.predecessor != task.task_id
+            if taken and not task.ended and task.succession is None:
+                return rejected(task, Reason.SAME_AGENCY, cause)
+        elif isinstance(command, Contribute):
+            command = replace(command, stands_for=await self._predecessors(task, cause))
+        return decide(task, command, cause=cause, rules=self._rulebook.of(task.province))
+
+    async def _predecessors(self, task: Task, cause: Cause) -> frozenset[str]:
+        """Cooperating agencies that were reorganised into the one that speaks."""
+        ids = [f"{task.province}/{code}" for code in task.cooperating]
+        entries = await self._store.entries(Registry.AGENCIES, ids)
+        day = local_day(cause.received_at).isoformat()
+        return frozenset(
+            entry.data["code"]
+            for entry in entries.values()
+            if entry.data["valid_to"] and entry.data["valid_to"] < day and cause.actor in entry.data["successors"]
+        )
 
     async def _park(self, submissions: Sequence[Submission]) -> None:
         """Keep what is about a task that is not known; its directive may be on its way."""
@@ -252,108 +259,6 @@ class TaskHandlers:
             ]
         )
         await self._teller.close([Verdict(one.entry.key, Outcome.PARKED, "task_not_known_yet") for one in new])
-
-    # -- new tasks and time ----------------------------------------------------------------------------------------
-
-    async def new_write(self, task: Task, event: Event | None, token: str) -> Write:
-        """The first write of a task."""
-        decision = assign(task)
-        text = wire.snapshot_json(decision.task)
-        metrics.FACTS_OF[FactKind.ASSIGNED].inc()
-        return Write(
-            task=decision.task,
-            text=text,
-            partition=await self._partition_of(task.task_id),
-            offset=-1,
-            steps=(),
-            untold=Untold(token, tuple(wire.message(fact, event, text=text) for fact in decision.facts)),
-            replaces=None,
-            next_at=next_at(decision.task, self._rules.milestones, self._rules.calendar),
-            history=tuple(wire.change(fact) for fact in decision.facts),
-        )
-
-    async def create(self, tasks: Sequence[Task], event: Event | None) -> int:
-        """Create tasks that do not exist yet and tell them; those that exist are left as they are."""
-        created = 0
-        for start in range(0, len(tasks), CHUNK):
-            token = new_token()
-            writes = {task.task_id: await self.new_write(task, event, token) for task in tasks[start : start + CHUNK]}
-            owed: dict[str, Untold] = {}
-            created += await self._save_new(writes, owed)
-            await self._teller.tell(owed)
-        return created
-
-    async def _save_new(self, writes: Mapping[str, Write], owed: dict[str, Untold]) -> int:
-        existing = await self._store.save_tasks(list(writes.values()))
-        owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in existing})
-        for task_id, stored in (await self._store.tasks(existing)).items():
-            # Created by an earlier try that did not get round to telling.
-            if stored.untold is not None:
-                owed[task_id] = stored.untold
-        return len(writes) - len(existing)
-
-    async def pass_time(self, due: Mapping[str, Stored], times: Mapping[int, datetime]) -> int:
-        """Fire what is due on tasks, each by its partition's time. Lost races are left to the next turn."""
-        writes: dict[str, Write] = {}
-        token = new_token()
-        recorded_at = self._clock.now()
-        for task_id, stored in due.items():
-            decision = advance(stored.task, now=times[stored.partition], recorded_at=recorded_at, rules=self._rules)
-            fold = Fold(stored, self._rules)
-            fold.pass_to(decision)
-            writes[task_id] = fold.write(token)
-            for fact in decision.facts:
-                metrics.MILESTONES.labels(str(fact.kind)).inc()
-                metrics.LATENESS_SECONDS.observe((recorded_at - fact.cause.received_at).total_seconds())
-        lost = await self._store.save_tasks(list(writes.values()))
-        metrics.LOST_RACES.inc(len(lost))
-        await self._teller.tell({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
-        return len(writes) - len(lost)
-
-    async def cancel_all(self, task_ids: Sequence[str], command: Cancel, submission: Submission) -> int:
-        """End tasks one by one, as steps of one event that concerns them all."""
-        cancelled = 0
-        for start in range(0, len(task_ids), CHUNK):
-            left: Collection[str] = task_ids[start : start + CHUNK]
-            for attempt in range(RACES_MAX):
-                if attempt:
-                    await self._lost_races(len(left), attempt)
-                written, left = await self._cancel(left, command, submission)
-                cancelled += written
-                if not left:
-                    break
-            else:
-                raise TransientError(f"{len(left)} tasks are written by others all the time")
-        return cancelled
-
-    async def _cancel(
-        self, task_ids: Collection[str], command: Cancel, submission: Submission
-    ) -> tuple[int, Collection[str]]:
-        """One try. Returns how many were ended, and which ones somebody else wrote meanwhile."""
-        writes: dict[str, Write] = {}
-        owed: dict[str, Untold] = {}
-        token = new_token()
-        for task_id, stored in (await self._store.tasks(task_ids)).items():
-            fold = Fold(stored, self._rules)
-            if fold.has(submission):
-                if stored.untold is not None:
-                    owed[task_id] = stored.untold
-                continue
-            decision = decide(stored.task, command, cause=self._cause(submission), rules=self._rules)
-            if decision.rejected:
-                continue
-            fold.take(submission, decision, closes=False)
-            writes[task_id] = fold.write(token)
-        lost = await self._store.save_tasks(list(writes.values()))
-        owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
-        await self._teller.tell(owed)
-        return len(writes) - len(lost), lost
-
-    @staticmethod
-    async def _lost_races(tasks: int, attempt: int) -> None:
-        """Others wrote these tasks first. Waits a random moment, longer each time."""
-        metrics.LOST_RACES.inc(tasks)
-        await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 jitter
 
     async def on_dead(self, value: bytes | None, position: Position, reason: str, detail: str) -> None:
         """Remember that a record went to the dead letters, under its id if one can be read in it."""

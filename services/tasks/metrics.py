@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.tasks.domain.decide import FactKind
+from services.tasks.domain.decision import FactKind
 
 SUBMISSIONS = Counter(
     "dondoc_tasks_submissions_total", "Submissions by what became of them and why.", ["outcome", "reason"]

@@ -9,10 +9,13 @@ from pymongo import ASCENDING, IndexModel, InsertOne, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from services.tasks.domain.directive import Obligation
+from services.tasks.domain.reading import EVERYTHING, Reader, readers
+from services.tasks.domain.succession import parties
 from services.tasks.domain.task import Task
 from services.tasks.ports import (
     Buried,
     Change,
+    DirectiveState,
     Entry,
     EntryWrite,
     LedgerEntry,
@@ -71,6 +74,16 @@ class MongoTaskStore:
                 IndexModel(
                     [("province", ASCENDING), ("directive", ASCENDING), ("_id", ASCENDING)], name="by_directive"
                 ),
+                IndexModel([("province", ASCENDING), ("readers", ASCENDING), ("_id", ASCENDING)], name="by_reader"),
+                # For what rarely happens: agencies are reorganised, a calendar is replaced.
+                IndexModel(
+                    [("p", ASCENDING), ("parties", ASCENDING), ("_id", ASCENDING)],
+                    partialFilterExpression={"open": True},
+                    name="by_party",
+                ),
+                IndexModel(
+                    [("p", ASCENDING), ("rules", ASCENDING)], partialFilterExpression={"open": True}, name="by_rules"
+                ),
             ]
         )
         await self._ledger.create_indexes([IndexModel([("id", ASCENDING)], name="by_id")])
@@ -82,7 +95,10 @@ class MongoTaskStore:
             ]
         )
         await self._obligations.create_indexes(
-            [IndexModel([("p", ASCENDING), ("next_at", ASCENDING)], partialFilterExpression=timed, name="timers")]
+            [
+                IndexModel([("p", ASCENDING), ("next_at", ASCENDING)], partialFilterExpression=timed, name="timers"),
+                IndexModel([("province", ASCENDING), ("directive", ASCENDING)], name="by_directive"),
+            ]
         )
         for registry in Registry:
             await self._database[registry.value].create_indexes(
@@ -113,9 +129,12 @@ class MongoTaskStore:
         found = self._ledger.find({"_id": {"$in": list(keys)}})
         return {document["_id"]: _ledger_entry(document) async for document in found}
 
-    async def ledger_by_id(self, submission_id: str, source: str | None, limit: int) -> list[LedgerEntry]:
-        """Ledger entries with this id, of one source or of all."""
-        query: Document = {"id": submission_id} if source is None else {"id": submission_id, "source": source}
+    async def ledger_by_id(
+        self, submission_id: str, source: str | None, limit: int, reader: Reader = EVERYTHING
+    ) -> list[LedgerEntry]:
+        """Ledger entries with this id that a reader may see, of one source or of all."""
+        wanted = {"source": source, "province": reader.province, "agency": reader.agency}
+        query: Document = {"id": submission_id, **{name: one for name, one in wanted.items() if one is not None}}
         return [_ledger_entry(document) async for document in self._ledger.find(query).limit(limit)]
 
     async def close(self, verdicts: Sequence[Verdict], *, recorded_at: datetime) -> None:
@@ -149,6 +168,8 @@ class MongoTaskStore:
                         "source": buried.source,
                         "id": buried.id,
                         "type": buried.type,
+                        "province": buried.province,
+                        "agency": buried.agency,
                         "p": buried.position.partition,
                         "off": buried.position.offset,
                     },
@@ -221,9 +242,36 @@ class MongoTaskStore:
         found = self._tasks.find(_due_query(times), {"history": 0}).sort("next_at", ASCENDING).limit(limit)
         return {document["_id"]: _stored(document) async for document in found}
 
-    async def open_task_ids(self, province: str, directive: str) -> Sequence[str]:
-        query = {"province": province, "directive": directive, "open": True}
+    async def open_task_ids(self, province: str, directive: str, clause: str | None = None) -> Sequence[str]:
+        query: Document = {"province": province, "directive": directive, "open": True}
+        if clause is not None:
+            query["clause"] = clause
         return [document["_id"] async for document in self._tasks.find(query, {"_id": 1})]
+
+    async def open_tasks_with(
+        self, province: str, parties: Collection[str], partition: int, *, after: str, limit: int
+    ) -> Mapping[str, Stored]:
+        query: Document = {
+            "p": partition,
+            "parties": {"$in": list(parties)},
+            "open": True,
+            "province": province,
+            "_id": {"$gt": after},
+        }
+        found = self._tasks.find(query, {"history": 0}).sort("_id", ASCENDING).limit(limit)
+        return {document["_id"]: _stored(document) async for document in found}
+
+    async def open_tasks_by_other_rules(
+        self, rules: Mapping[str | None, str], partitions: Collection[int], limit: int
+    ) -> Mapping[str, Stored]:
+        named = [province for province in rules if province is not None]
+        older: list[Document] = [
+            {"province": province if province is not None else {"$nin": named}, "rules": {"$lt": version}}
+            for province, version in rules.items()
+        ]
+        query: Document = {"p": {"$in": list(partitions)}, "open": True, "$or": older}
+        found = self._tasks.find(query, {"history": 0}).limit(limit)
+        return {document["_id"]: _stored(document) async for document in found}
 
     # -- parked ----------------------------------------------------------------------------------------------------
 
@@ -291,6 +339,9 @@ class MongoTaskStore:
     async def entries_with(self, registry: Registry, equals: Mapping[str, Any]) -> Mapping[str, Entry]:
         return await self._entries(registry, {f"data.{name}": value for name, value in equals.items()})
 
+    async def ended_agencies(self) -> Mapping[str, Entry]:
+        return await self._entries(Registry.AGENCIES, {"data.valid_to": {"$ne": None}})
+
     async def _entries(self, registry: Registry, query: Document) -> dict[str, Entry]:
         found = self._database[registry.value].find(query).limit(5_000)
         return {
@@ -331,42 +382,57 @@ class MongoTaskStore:
 
     # -- directives and obligations --------------------------------------------------------------------------------
 
-    async def directive_revision(self, province: str, directive: str) -> tuple[int, str] | None:
+    async def directive(self, province: str, directive: str) -> DirectiveState | None:
         found = await self._directives.find_one({"_id": f"{province}/{directive}"})
-        return (int(found["revision"]), str(found["key"])) if found else None
+        return DirectiveState(found["revision"], found["key"], found.get("revoked", False)) if found else None
 
     async def save_directive(self, province: str, directive: str, revision: int, key: str) -> None:
-        await self._directives.update_one(
-            {"_id": f"{province}/{directive}"}, {"$setOnInsert": {"revision": revision, "key": key}}, upsert=True
-        )
+        fields = {"revision": revision, "key": key}
+        try:
+            await self._directives.update_one(
+                {"_id": f"{province}/{directive}", "revision": {"$lt": revision}}, {"$set": fields}, upsert=True
+            )
+        except DuplicateKeyError:
+            # This revision is known, or a higher one.
+            return
 
-    async def save_obligation(self, state: ObligationState) -> None:
+    async def revoke_directive(self, province: str, directive: str) -> None:
+        await self._directives.update_one({"_id": f"{province}/{directive}"}, {"$set": {"revoked": True}})
+
+    async def obligations(self, ids: Collection[str]) -> Mapping[str, ObligationState]:
+        return await self._obligations_where({"_id": {"$in": list(ids)}})
+
+    async def obligations_of(self, province: str, directive: str) -> Mapping[str, ObligationState]:
+        return await self._obligations_where({"province": province, "directive": directive})
+
+    async def _obligations_where(self, query: Document) -> dict[str, ObligationState]:
+        return {document["_id"]: _obligation_state(document) async for document in self._obligations.find(query)}
+
+    async def save_obligation(self, state: ObligationState) -> bool:
         obligation = state.obligation
-        later: Document = (
-            {"$max": {"next_at": state.next_at}} if state.next_at is not None else {"$set": {"next_at": None}}
+        fields = {
+            "p": state.partition,
+            "province": obligation.province,
+            "directive": obligation.directive,
+            "obligation": _OBLIGATION.dump_python(obligation, mode="json"),
+            "next_at": state.next_at,
+        }
+        if state.version is None:
+            try:
+                await self._obligations.insert_one({"_id": obligation.obligation_id, "v": 1, **fields})
+            except DuplicateKeyError:
+                return False
+            return True
+        result = await self._obligations.update_one(
+            {"_id": obligation.obligation_id, "v": state.version}, {"$set": fields, "$inc": {"v": 1}}
         )
-        await self._obligations.update_one(
-            {"_id": obligation.obligation_id},
-            {
-                "$setOnInsert": {
-                    "p": state.partition,
-                    "province": obligation.province,
-                    "directive": obligation.directive,
-                    "obligation": _OBLIGATION.dump_python(obligation, mode="json"),
-                },
-                **later,
-            },
-            upsert=True,
-        )
+        return result.matched_count == 1
 
     async def obligations_due(self, times: Mapping[int, datetime], limit: int) -> Sequence[ObligationState]:
         if not times:
             return []
         found = self._obligations.find(_due_query(times)).sort("next_at", ASCENDING).limit(limit)
-        return [
-            ObligationState(_OBLIGATION.validate_python(document["obligation"]), document["p"], document["next_at"])
-            async for document in found
-        ]
+        return [_obligation_state(document) async for document in found]
 
     async def note_times(self, times: Mapping[int, datetime]) -> None:
         if times:
@@ -379,9 +445,6 @@ class MongoTaskStore:
         found = await self._partitions.find_one({"_id": partition})
         return found["time"] if found else None
 
-    async def end_obligations(self, province: str, directive: str) -> None:
-        await self._obligations.update_many({"province": province, "directive": directive}, {"$set": {"next_at": None}})
-
     # -- reading ---------------------------------------------------------------------------------------------------
 
     async def list_tasks(self, wanted: TaskFilter, *, after: str | None, limit: int) -> list[Task]:
@@ -393,6 +456,7 @@ class MongoTaskStore:
                 "agency": wanted.agency,
                 "directive": wanted.directive,
                 "result": wanted.result,
+                "readers": wanted.reader,
             }.items()
             if value is not None
         }
@@ -436,8 +500,11 @@ def _fields(write: Write) -> Document:
         "state": write.text.decode(),
         "result": task.result.value,
         "open": task.is_open,
+        "readers": sorted(readers(task)),
         "due_at": deadline.due_at if deadline else None,
         "next_at": write.next_at,
+        "rules": write.rules,
+        "parties": list(parties(task)),
         "tok": write.untold.token,
         "pend": _untold_document(write.untold),
     }
@@ -499,6 +566,12 @@ def _stored(document: Document) -> Stored:
         offset=document["off"],
         steps=tuple(document["steps"]),
         untold=_read_untold(document["pend"]) if "pend" in document else None,
+    )
+
+
+def _obligation_state(document: Document) -> ObligationState:
+    return ObligationState(
+        _OBLIGATION.validate_python(document["obligation"]), document["p"], document["next_at"], document["v"]
     )
 
 

@@ -3,8 +3,10 @@
 from typing import Any
 
 from services.tasks import wire
+from services.tasks.domain.reading import SCOPES
 from services.tasks.domain.task import Result, Schedule
 from services.tasks.ports import Outcome
+from shared.runtime.bearer import SECURITY, SECURITY_SCHEME, refusals
 
 _TASK_ID = {
     "name": "task_id",
@@ -15,6 +17,12 @@ _TASK_ID = {
     "example": "H48/TB-UBND-2024-10-11/II.2.a/H48.07/2024-11",
 }
 _DAY = {"type": ["string", "null"], "format": "date"}
+_READING = (
+    f"Reading needs a token with one of the scopes {', '.join(f'`{scope}`' for scope in SCOPES)}. The province is the "
+    "token's. An agency sees the tasks that it leads, cooperates in or judges, and what it sent itself. The whole "
+    "province is seen with `authority:write`, and with `tasks:read` where the registry says that the token's agency "
+    "is the standing agency or the chairman's office."
+)
 _INSTANT = {"type": "string", "format": "date-time"}
 _TEXT = {"type": "string"}
 
@@ -26,30 +34,41 @@ def document() -> dict[str, Any]:
     parts: dict[str, Any] = {**snapshot.pop("$defs", {}), **asked.pop("$defs", {})}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Đôn đốc: tasks", "version": "1"},
+        "info": {"title": "Đôn đốc: tasks", "version": "1", "description": _READING},
         "paths": {
             "/v1/tasks": {"get": _list()},
             "/v1/tasks/{task_id}": {
                 "get": {
                     "operationId": "getTask",
                     "summary": "One task, whole: every fact with when it was received and recorded.",
+                    "security": SECURITY,
                     "parameters": [_TASK_ID],
-                    "responses": {"200": _content("The task.", "Task"), "404": _problem("`unknown_task`")},
+                    "responses": {
+                        "200": _content("The task.", "Task"),
+                        **_refusals(),
+                        "404": _problem("`unknown_task`, also where it is not the reader's to see"),
+                    },
                 }
             },
             "/v1/tasks/{task_id}/history": {
                 "get": {
                     "operationId": "getTaskHistory",
                     "summary": "Every change in order: who, when received, what, why, by which rule.",
+                    "security": SECURITY,
                     "parameters": [_TASK_ID],
-                    "responses": {"200": _content("The history.", "History"), "404": _problem("`unknown_task`")},
+                    "responses": {
+                        "200": _content("The history.", "History"),
+                        **_refusals(),
+                        "404": _problem("`unknown_task`, also where it is not the reader's to see"),
+                    },
                 }
             },
             "/v1/due-dates": {"post": _due_dates()},
             "/v1/submissions/{id}": {
                 "get": {
                     "operationId": "getSubmission",
-                    "summary": "What became of a submission.",
+                    "summary": "What became of a submission: for its sender, and for who supervises the province.",
+                    "security": SECURITY,
                     "parameters": [
                         {"name": "id", "in": "path", "required": True, "schema": _TEXT, "example": "e-2024-0001"},
                         {
@@ -61,13 +80,15 @@ def document() -> dict[str, Any]:
                     ],
                     "responses": {
                         "200": _content("The submission.", "Submission"),
-                        "404": _problem("`unknown_submission`"),
+                        **_refusals(),
+                        "404": _problem("`unknown_submission`, also where it is not the reader's to see"),
                         "409": _problem("`several_sources`"),
                     },
                 }
             },
         },
         "components": {
+            "securitySchemes": {"bearer": SECURITY_SCHEME},
             "schemas": {
                 **parts,
                 "TaskRow": _row(),
@@ -88,9 +109,13 @@ def document() -> dict[str, Any]:
                 "DueDatesAsked": asked,
                 "DueDates": _dates(),
                 "Problem": _problem_schema(),
-            }
+            },
         },
     }
+
+
+def _refusals() -> dict[str, Any]:
+    return refusals(_problem)
 
 
 def _list() -> dict[str, Any]:
@@ -107,10 +132,14 @@ def _list() -> dict[str, Any]:
     return {
         "operationId": "listTasks",
         "summary": "Tasks in order of id, page by page; the schedule is computed at the moment of asking.",
+        "description": "Only tasks that the reader may see. A filter takes away from these and never adds: another "
+        "province or agency gives an empty page.",
+        "security": SECURITY,
         "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in filters.items()],
         "responses": {
             "200": _content("A page.", "TaskPage"),
             "400": _problem("`unknown_filter`, `malformed_filter`"),
+            **_refusals(),
         },
     }
 
@@ -124,7 +153,8 @@ def _due_dates() -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/DueDatesAsked"}
     return {
         "operationId": "previewDueDates",
-        "summary": "What days a due rule gives, with the reading of each. Nothing is stored.",
+        "summary": "What days a due rule gives, with the reading of each. Nothing is stored; no token is needed.",
+        "security": [],
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": schema, "example": example}},

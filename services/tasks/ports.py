@@ -74,6 +74,9 @@ class Buried:
     reason: str
     detail: str
     position: Position
+    province: str = ""
+    agency: str = ""
+    """Who sent it; without it nobody could ask what became of it."""
 
 
 class Message(NamedTuple):
@@ -136,6 +139,8 @@ class Write:
     untold: Untold
     replaces: int | None
     next_at: datetime | None = None
+    rules: str = ""
+    """By which version of the province's rules its dates stand."""
     history: tuple[Change, ...] = ()
 
 
@@ -152,11 +157,23 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class ObligationState:
-    """A recurring obligation and when its next period opens."""
+    """An obligation and, where it recurs, when its next period opens."""
 
     obligation: Obligation
     partition: int
     next_at: datetime | None
+    version: int | None = None
+    """Of the document that a save replaces; None: there must be none yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectiveState:
+    """What is known of a directive."""
+
+    revision: int
+    key: str
+    """Of the event that brought this revision."""
+    revoked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +185,8 @@ class TaskFilter:
     result: str | None = None
     directive: str | None = None
     due_before: datetime | None = None
+    reader: str | None = None
+    """Only tasks that concern this agency."""
 
 
 class Registry(StrEnum):
@@ -276,6 +295,10 @@ class TaskStore(Protocol):
         """Registry documents whose data has these values; at most some thousands."""
         ...
 
+    async def ended_agencies(self) -> Mapping[str, Entry]:
+        """Agencies of all provinces that were reorganised."""
+        ...
+
     async def save_entry(self, registry: Registry, write: EntryWrite) -> bool:
         """Write; False when another writer was first and the document must be read again."""
         ...
@@ -290,20 +313,44 @@ class TaskStore(Protocol):
         """Registry documents of these partitions that still owe something."""
         ...
 
-    async def directive_revision(self, province: str, directive: str) -> tuple[int, str] | None:
-        """Known revision of a directive and the event key that brought it."""
+    async def directive(self, province: str, directive: str) -> DirectiveState | None:
+        """What is known of a directive."""
         ...
 
     async def save_directive(self, province: str, directive: str, revision: int, key: str) -> None:
-        """Remember a directive."""
+        """Remember a directive; a revision never replaces a higher one."""
         ...
 
-    async def open_task_ids(self, province: str, directive: str) -> Sequence[str]:
-        """Ids of a directive's tasks that have not ended."""
+    async def revoke_directive(self, province: str, directive: str) -> None:
+        """Remember that a directive was withdrawn."""
         ...
 
-    async def save_obligation(self, state: ObligationState) -> None:
-        """Keep a recurring obligation; the opening instant never moves back."""
+    async def open_task_ids(self, province: str, directive: str, clause: str | None = None) -> Sequence[str]:
+        """Ids of a directive's, or of one clause's, tasks that have not ended."""
+        ...
+
+    async def open_tasks_with(
+        self, province: str, parties: Collection[str], partition: int, *, after: str, limit: int
+    ) -> Mapping[str, Stored]:
+        """Open tasks of a partition that these agencies hold or review, in order of id."""
+        ...
+
+    async def open_tasks_by_other_rules(
+        self, rules: Mapping[str | None, str], partitions: Collection[int], limit: int
+    ) -> Mapping[str, Stored]:
+        """Open tasks whose dates stand by an older version of their province's rules. None: all other provinces."""
+        ...
+
+    async def obligations(self, ids: Collection[str]) -> Mapping[str, ObligationState]:
+        """Obligations by id; unknown ones are absent."""
+        ...
+
+    async def obligations_of(self, province: str, directive: str) -> Mapping[str, ObligationState]:
+        """All obligations of a directive, by id."""
+        ...
+
+    async def save_obligation(self, state: ObligationState) -> bool:
+        """Write; False when another writer was first and the obligation must be read again."""
         ...
 
     async def obligations_due(self, times: Mapping[int, datetime], limit: int) -> Sequence[ObligationState]:
@@ -316,8 +363,4 @@ class TaskStore(Protocol):
 
     async def time_of(self, partition: int) -> datetime | None:
         """How far a partition has come, whoever owns it."""
-        ...
-
-    async def end_obligations(self, province: str, directive: str) -> None:
-        """No further periods of this directive open."""
         ...

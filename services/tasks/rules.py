@@ -1,5 +1,6 @@
 """Reads the calendar and the milestone policy of a province from their files; refuses broken ones at start."""
 
+import re
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +10,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.tasks.domain.calendar import WorkingCalendar
-from services.tasks.domain.decide import Rules
+from services.tasks.domain.decision import Rulebook, Rules
 from services.tasks.domain.milestones import MilestonePolicy
 
+_PROVINCE = re.compile("[A-Z][0-9]{2}")
 FIRST_YEAR, LAST_YEAR = 2020, 2035
 
 
@@ -34,15 +36,37 @@ Days = Annotated[tuple[Annotated[int, Field(ge=0, le=60)], ...], Field(max_lengt
 
 class _PolicyFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
+    version: Annotated[str, Field(min_length=1)]
     reminder_days_before: Days
     escalation_days_after: Annotated[Days, Field(max_length=3)]
     review_days_after: Days
     reminder_time: time
 
 
-def read_rules(calendar_file: Path, policy_file: Path) -> Rules:
-    """Read both files. Raises pydantic's ValidationError naming the field, or OSError naming the file."""
-    return Rules(read_calendar(calendar_file), read_policy(policy_file))
+def read_rulebook(calendar_file: Path, policy_file: Path, provinces_dir: str = "") -> Rulebook:
+    """Read the common files and those of single provinces.
+
+    Raises pydantic's ValidationError naming the field, OSError naming the file, or ValueError for a file or folder that
+    nobody would read.
+    """
+    common = Rules(read_calendar(calendar_file), read_policy(policy_file))
+    if not provinces_dir:
+        return Rulebook(common)
+    return Rulebook(common, {one.name: _of_province(one, common) for one in sorted(Path(provinces_dir).iterdir())})
+
+
+def _of_province(folder: Path, common: Rules) -> Rules:
+    known = {"calendar.yaml": read_calendar, "policy.yaml": read_policy}
+    if not folder.is_dir() or not _PROVINCE.fullmatch(folder.name):
+        raise ValueError(f"{folder}: a folder named like a province's code is expected, e.g. H48")
+    stray = [one for one in folder.iterdir() if one.name not in known]
+    if stray:
+        raise ValueError(f"{stray[0]}: only {' and '.join(known)} are read here")
+    calendar, policy = folder / "calendar.yaml", folder / "policy.yaml"
+    return Rules(
+        read_calendar(calendar) if calendar.exists() else common.calendar,
+        read_policy(policy) if policy.exists() else common.milestones,
+    )
 
 
 def read_calendar(path: Path) -> WorkingCalendar:
@@ -59,5 +83,9 @@ def read_policy(path: Path) -> MilestonePolicy:
     """The milestone policy."""
     content = _PolicyFile.model_validate(yaml.safe_load(path.read_text()))
     return MilestonePolicy(
-        content.reminder_days_before, content.escalation_days_after, content.review_days_after, content.reminder_time
+        content.reminder_days_before,
+        content.escalation_days_after,
+        content.review_days_after,
+        content.reminder_time,
+        content.version,
     )

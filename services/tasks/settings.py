@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from shared.runtime.settings import ProcessSettings
+from shared.runtime.settings import ReadingSettings
 
 
-class Settings(ProcessSettings):
+class Settings(ReadingSettings):
     """What tasks needs beside what every process needs."""
 
     http_port: int = 8081
@@ -17,3 +17,5 @@ class Settings(ProcessSettings):
     """Tasks written and told together; in a backlog some 400 facts, a megabyte."""
     calendar_file: Path = Path(__file__).with_name("calendars") / "vietnam.yaml"
     policy_file: Path = Path(__file__).with_name("policies") / "default.yaml"
+    provinces_dir: str = ""
+    """Folders `H48/calendar.yaml`, `H48/policy.yaml` of provinces with rules of their own. Empty: none."""

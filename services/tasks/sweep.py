@@ -1,20 +1,29 @@
 """What time does: leftovers are told, parked submissions applied or given up, periods opened, milestones fired."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from services.tasks import metrics, wire
+from services.tasks.directives import DirectiveKeeper
+from services.tasks.domain.agencies import standing_agency
+from services.tasks.domain.correction import reschedule
 from services.tasks.domain.deadlines import RecurringRule
-from services.tasks.domain.decide import Rules
-from services.tasks.domain.directive import period_tasks
+from services.tasks.domain.decide import advance
+from services.tasks.domain.decision import Decision, Reason, Rulebook, preceded
+from services.tasks.domain.directive import as_of, period_tasks
 from services.tasks.domain.recurrence import next_opening, opened_by
+from services.tasks.domain.succession import Edge, Move, move, moves_at, review_by, successor_id
+from services.tasks.domain.task import CLOCK, Cause, Task
 from services.tasks.folding import parked_submission
 from services.tasks.handlers import TaskHandlers
 from services.tasks.ports import ObligationState, Outcome, Parked, Registry, Stored, TaskStore
+from services.tasks.registry import RegistryKeeper
 from services.tasks.telling import PartitionOf, Teller
+from services.tasks.writing import TaskWriter
 from shared.contracts.codec import decode
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.clock import Clock
@@ -44,7 +53,10 @@ class Sweep:
         tasks: TaskHandlers,
         partition_of: PartitionOf,
         clock: Clock,
-        rules: Rules,
+        rulebook: Rulebook,
+        writer: TaskWriter,
+        registry: RegistryKeeper,
+        directives: DirectiveKeeper,
     ) -> None:
         self._partition_of = partition_of
         self._noted_at = -NOTE_EVERY_SECONDS
@@ -53,7 +65,14 @@ class Sweep:
         self._teller = teller
         self._tasks = tasks
         self._clock = clock
-        self._rules = rules
+        self._rulebook = rulebook
+        self._writer = writer
+        self._registry = registry
+        self._directives = directives
+        self._moved: set[tuple[int, str, str]] = set()
+        """Partition, province and agency whose tasks were moved: since then only stragglers can be left."""
+        self._by_old_rules: set[int] = set()
+        """Partitions that may hold tasks whose dates stand by older rules."""
 
     async def turn(self, consumption: Consumption) -> None:
         """Sweep the partitions this replica owns, lane by lane, each partition up to its own time."""
@@ -72,6 +91,9 @@ class Sweep:
                 if look:
                     await self.tell_leftovers(owned)
                 await self.settle_parked(owned, times)
+                await self.move_tasks(times, again=look)
+                if look:
+                    await self.reschedule(times)
                 await self.open_periods(times)
                 finished = await self.fire_due(times) and len(times) == len(owned) and finished
         await self._note(reached)
@@ -139,19 +161,103 @@ class Sweep:
             await self._open(state, times[state.partition])
 
     async def _open(self, state: ObligationState, now: datetime) -> None:
-        rule = state.obligation.due
-        assert isinstance(rule, RecurringRule), "only recurring obligations are kept"
+        obligation = state.obligation
+        rule = obligation.due
+        assert isinstance(rule, RecurringRule), "only what recurs opens"
         recorded_at = self._clock.now()
+        _, edges = await self._registry.agencies(obligation.province)
+        rules = self._rulebook.of(obligation.province)
         tasks = [
             task
             for period in opened_by(rule, now)
             if state.next_at is not None and period.opens_at >= state.next_at
-            for task in period_tasks(state.obligation, period, recorded_at=recorded_at, rules=self._rules)
+            for task in period_tasks(
+                as_of(obligation, edges, period.opens_at), period, recorded_at=recorded_at, rules=rules
+            )
         ]
-        created = await self._tasks.create(tasks, None)
-        following = next_opening(rule, now)
-        await self._store.save_obligation(ObligationState(state.obligation, state.partition, following))
-        log.info("period.opened", obligation=state.obligation.obligation_id, tasks=created)
+        created = await self._writer.create(tasks, None)
+        if not await self._store.save_obligation(replace(state, next_at=next_opening(rule, now))):
+            # Corrected or paused meanwhile: what was opened by the old words follows the new ones.
+            now_said = (await self._store.obligations([obligation.obligation_id]))[obligation.obligation_id].obligation
+            await self._directives.realign(now_said, [task.task_id for task in tasks], recorded_at)
+        log.info("period.opened", obligation=obligation.obligation_id, tasks=created)
+
+    # -- what rarely happens ---------------------------------------------------------------------------------------
+
+    def partitions_changed(self) -> None:
+        """The partitions of this replica are others now."""
+        self._by_old_rules = set(range(SUBMISSIONS.partitions))
+        self._moved.clear()
+
+    async def move_tasks(self, times: Mapping[int, datetime], *, again: bool = True) -> None:
+        """Open tasks of agencies that are no more go to their successors, each when its partition has come that far:
+        what was received before the change is applied before it. `again`: look for stragglers too, which were made
+        under the old name since."""
+        if not times:
+            return
+        for province, edges in (await self._registry.edges()).items():
+            for partition, now in times.items():
+                over = {
+                    code: edge
+                    for code, edge in edges.items()
+                    if edge.effective_at <= now and (again or (partition, province, code) not in self._moved)
+                }
+                self._moved.update((partition, province, code) for code in over)
+                after: str | None = "" if over else None
+                while after is not None:
+                    page = await self._store.open_tasks_with(province, over, partition, after=after, limit=PAGE)
+                    await self._move(list(page), province, over)
+                    after = max(page) if len(page) == PAGE else None
+
+    async def _move(self, task_ids: Sequence[str], province: str, over: Mapping[str, Edge]) -> None:
+        if not task_ids:
+            return
+        recorded_at = self._clock.now()
+        rules = self._rulebook.of(province)
+        agencies, edges = await self._registry.agencies(province)
+        standing = standing_agency(agencies, edges, recorded_at)
+
+        async def step(task: Task) -> Move | Decision | None:
+            edge = over.get(task.agency) if task.succession is None else None
+            if edge is None:
+                edge = over[task.reviewer]
+                return review_by(task, edge, standing, recorded_at=recorded_at)
+            passed = advance(task, now=moves_at(task, edge), recorded_at=recorded_at, rules=rules)
+            ids = [successor_id(task, code) for code in edge.successors[:1]]
+            there = (await self._store.tasks(ids)).get(ids[0]) if ids else None
+            found = move(passed.task, edge, there.task if there is not None else None, recorded_at=recorded_at)
+            return found._replace(decision=preceded(passed, found.decision)) if found is not None else None
+
+        moved = await self._writer.change(task_ids, step)
+        log.info("tasks.moved", province=province, tasks=moved)
+
+    async def reschedule(self, times: Mapping[int, datetime]) -> None:
+        """Tasks whose dates stand by an older calendar or policy get today's, a page a turn. Quiet."""
+        waiting = [partition for partition in times if partition in self._by_old_rules]
+        if not waiting:
+            return
+        book = self._rulebook
+        versions: dict[str | None, str] = {one: rules.version for one, rules in book.provinces.items()}
+        versions[None] = book.common.version
+        page = await self._store.open_tasks_by_other_rules(versions, waiting, PAGE)
+        if not page:
+            self._by_old_rules.difference_update(waiting)
+            return
+        recorded_at = self._clock.now()
+        ids = {f"{one.task.province}/{one.task.directive}/{one.task.clause}" for one in page.values()}
+        obligations = await self._store.obligations(ids)
+
+        async def step(task: Task) -> Decision:
+            rules = book.of(task.province)
+            state = obligations.get(f"{task.province}/{task.directive}/{task.clause}")
+            now = times[page[task.task_id].partition]
+            cause = Cause(f"calendar:{rules.version}", CLOCK, now, recorded_at)
+            found = reschedule(task, state.obligation if state is not None else None, cause=cause, rules=rules)
+            # Where no date moves, the task only notes by which rules it stands.
+            return found if found is not None else Decision(task, (), Reason.ALREADY_SO)
+
+        await self._writer.change(list(page), step)
+        log.info("tasks.rescheduled", looked_at=len(page))
 
     async def fire_due(self, times: Mapping[int, datetime]) -> bool:
         """Fire milestones whose time has come, some pages of them. Returns whether none is left."""
@@ -160,7 +266,7 @@ class Sweep:
             if not due:
                 return True
             ready = await self._without_waiting(due)
-            await self._tasks.pass_time(ready, times)
+            await self._writer.pass_time(ready, times)
             if len(ready) < len(due):
                 return False
         return False

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from datetime import date, datetime
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 import orjson
@@ -11,10 +11,22 @@ import pydantic_core
 from pydantic import Field, TypeAdapter
 
 from services.tasks.domain import commands
-from services.tasks.domain.deadlines import Boundary, DueRule, FixedRule, OpenEndedRule, RecurringRule, RelativeRule
-from services.tasks.domain.decide import Fact, FactKind
+from services.tasks.domain.agencies import Agency
+from services.tasks.domain.calendar import start_of
+from services.tasks.domain.deadlines import (
+    Boundary,
+    ByReferenceRule,
+    ConditionalRule,
+    DueRule,
+    FixedRule,
+    OpenEndedRule,
+    RecurringRule,
+    RelativeRule,
+)
+from services.tasks.domain.decision import Fact, FactKind
 from services.tasks.domain.directive import Obligation
 from services.tasks.domain.preview import Day
+from services.tasks.domain.succession import Edge
 from services.tasks.domain.task import Cause, Document, Task
 from services.tasks.ports import Buried, Change, LedgerEntry, Message, Position, Registry
 from shared.contracts import agency_events as said
@@ -29,6 +41,8 @@ from shared.contracts.topics import AGENCIES, INDICATORS, TASKS
 
 SOURCE = "//dondoc/tasks"
 _TASK = TypeAdapter(Task)
+_CAUSE = TypeAdapter(Cause)
+_DOCUMENT = TypeAdapter(Document)
 
 
 class NotReceivedError(ValueError):
@@ -62,7 +76,15 @@ def buried(value: bytes | None, position: Position, reason: str, detail: str) ->
         if not isinstance(source, str) or not isinstance(event_id, str):
             return None
         return Buried(
-            event_key(source, event_id), source, event_id, str(content.get("type", "")), reason, detail, position
+            event_key(source, event_id),
+            source,
+            event_id,
+            str(content.get("type", "")),
+            reason,
+            detail,
+            position,
+            province=str(content.get("province", "")),
+            agency=str(content.get("agency", "")),
         )
     except (ValueError, KeyError, TypeError):
         return None
@@ -109,8 +131,17 @@ def command(data: Part) -> commands.Command | None:
             return commands.ReportProgress(data.percent, data.note)
         case said.TaskResultSubmitted():
             return commands.SubmitResult(
-                document(data.document), data.summary, len(data.evidence), data.delay_cause and data.delay_cause.value
+                document(data.document),
+                data.summary,
+                len(data.evidence),
+                data.delay_cause and data.delay_cause.value,
+                data.delay_note,
             )
+        case said.TaskContributionSubmitted():
+            found = document(data.document) if data.document is not None else None
+            return commands.Contribute(data.summary, found, len(data.evidence))
+        case said.TaskContributionJudged():
+            return commands.JudgeContribution(data.agency, data.verdict, data.note)
         case said.TaskDisbursementReported():
             return commands.ReportDisbursement(data.as_of, data.cumulative_vnd)
         case said.TaskObstacleRaised():
@@ -129,6 +160,10 @@ def command(data: Part) -> commands.Command | None:
             return commands.RefuseExtension(data.reason)
         case ordered.TaskCancelled():
             return commands.Cancel(data.reason, document(data.document))
+        case ordered.TaskSuspended():
+            return commands.Suspend(data.reason, document(data.document))
+        case ordered.TaskResumed():
+            return commands.Resume(document(data.document), data.last_day)
         case ordered.TaskReassigned():
             return commands.Reassign(data.to_agency, data.reason, document(data.document))
         case ordered.TaskObstacleAnswered():
@@ -136,7 +171,9 @@ def command(data: Part) -> commands.Command | None:
         case ordered.TaskObstacleForwarded():
             return commands.ForwardObstacle(data.obstacle_id, data.to)
         case ordered.BudgetAllocated():
-            return commands.Allocate(data.allocation_id, data.fiscal_year, data.amount_vnd, document(data.document))
+            return commands.Allocate(
+                data.allocation_id, data.fiscal_year, data.amount_vnd, document(data.document), data.plan
+            )
     return None
 
 
@@ -153,6 +190,10 @@ def due_rule(rule: due_rules.DueRule, issued_on: date) -> DueRule:
             working = rule.unit is due_rules.DayUnit.WORKING
             after = {"directive_issued": issued_on, "assigned": None}.get(str(rule.after), rule.after)
             return RelativeRule(rule.days, working, None if isinstance(after, str) else after)
+        case due_rules.ConditionalDue():
+            return ConditionalRule(rule.trigger, rule.days, rule.unit is due_rules.DayUnit.WORKING)
+        case due_rules.ByReferenceDue():
+            return ByReferenceRule(rule.reference)
         case due_rules.OpenEndedDue():
             return OpenEndedRule(rule.nature.value)
 
@@ -209,6 +250,8 @@ def obligation(
         reviewer=reviewer,
         prior_document=document(item.extended_by.document) if item.extended_by else None,
         issued=cause,
+        source=Document(issued.issued_on, issued.number, issued.issuer, issued.title),
+        revision=issued.revision,
     )
 
 
@@ -315,7 +358,8 @@ def as_received(event: Event) -> bytes:
 def agency_record(
     data: ordered.AgencyRegistered, province: str, known: Mapping[str, Any] | None, cause: Cause
 ) -> Mapping[str, Any]:
-    """The registry's record of an agency (`AgencyChanged`)."""
+    """The registry's record of an agency (`AgencyChanged`). What ended it stays, unless it is set up anew later."""
+    ended = known if known and known["valid_to"] and data.valid_from.isoformat() <= known["valid_to"] else None
     return {
         "province": province,
         "code": data.code,
@@ -324,13 +368,48 @@ def agency_record(
         "role": data.role.value,
         "groups": list(data.groups),
         "valid_from": data.valid_from.isoformat(),
-        "valid_to": None,
-        "successors": [],
-        "basis": None,
+        "valid_to": ended["valid_to"] if ended else None,
+        "successors": ended["successors"] if ended else [],
+        "basis": ended["basis"] if ended else None,
+        "ended": ended["ended"] if ended else None,
         "head_title": data.head_title,
         "contact": data.contact,
         "head_contact": data.head_contact,
         "cause": pydantic_core.to_jsonable_python(cause),
+    }
+
+
+def ended_record(data: ordered.AgencyReorganised, known: Mapping[str, Any], cause: Cause) -> Mapping[str, Any]:
+    """The record of an agency that was reorganised. Its last day is the one before the change takes effect."""
+    said = pydantic_core.to_jsonable_python(cause)
+    return {
+        **known,
+        "seq": int(known["seq"]) + 1,
+        "valid_to": (data.effective_on - timedelta(days=1)).isoformat(),
+        "successors": list(data.successors),
+        "basis": data.document.model_dump(mode="json"),
+        "ended": said,
+        "cause": said,
+    }
+
+
+def agency(record: Mapping[str, Any]) -> Agency:
+    """What expansion needs of an agency's record."""
+    return Agency(record["code"], record["role"], tuple(record["groups"]))
+
+
+def edges(records: Iterable[Mapping[str, Any]]) -> dict[str, Edge]:
+    """What became of those of these agencies that were reorganised, by code."""
+    return {
+        record["code"]: Edge(
+            record["code"],
+            tuple(record["successors"]),
+            start_of(date.fromisoformat(record["valid_to"]) + timedelta(days=1)),
+            _DOCUMENT.validate_python(record["basis"]),
+            _CAUSE.validate_python(record["ended"]),
+        )
+        for record in records
+        if record["valid_to"] is not None
     }
 
 

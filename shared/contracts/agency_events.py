@@ -2,11 +2,11 @@
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.contracts.identifiers import IndicatorCode, LongText, OwnId, PeriodId, ShortText, TaskId
+from shared.contracts.identifiers import AgencyCode, IndicatorCode, LongText, OwnId, PeriodId, ShortText, TaskId
 from shared.contracts.model import Day, Document, Evidence, Part, Vnd
 
 EvidenceList = Annotated[tuple[Evidence, ...], Field(max_length=50)]
@@ -48,6 +48,26 @@ class TaskResultSubmitted(Part):
     evidence: EvidenceList = ()
     delay_cause: DelayCause | None = None
     delay_note: LongText = ""
+
+
+class TaskContributionSubmitted(Part):
+    """What a cooperating agency did for a task; the lead decides what becomes of it."""
+
+    task_id: TaskId
+    """The lead's task."""
+    summary: Annotated[LongText, Field(min_length=1)]
+    document: Document | None = None
+    evidence: EvidenceList = ()
+
+
+class TaskContributionJudged(Part):
+    """The lead takes a cooperating agency's latest contribution, or asks for more."""
+
+    task_id: TaskId
+    agency: AgencyCode
+    """Who contributed."""
+    verdict: Literal["accepted", "returned"]
+    note: LongText = ""
 
 
 class TaskDisbursementReported(Part):

@@ -40,11 +40,8 @@ class Recipient(Part):
     role: RecipientRole
 
 
-class AlertDecided(Part):
-    """One decided alert. `alert_id` is `{task_id}:{seq}` of the fact behind it, stable over repeats."""
-
+class _Alert(Part):
     alert_id: str
-    kind: AlertKind
     level: int
     """Escalation level, else 0."""
     province: ProvinceCode
@@ -60,3 +57,16 @@ class AlertDecided(Part):
     recipients: tuple[Recipient, ...]
     fact_received_at: Instant
     decided_at: Instant
+
+
+class AlertDecided(_Alert):
+    """One decided alert. `alert_id` is `{task_id}:{seq}` of the fact behind it, stable over repeats."""
+
+    kind: AlertKind
+
+
+class AlertDecidedV2(_Alert):
+    """The same, for the kinds that v1 does not know: `changed`, `contribution`, `succession`, and what is to come."""
+
+    kind: str
+    """An open word: ignore what you do not know."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from shared.contracts.due_rules import DueRule
+from shared.contracts.due_rules import DueRule, FixedDue
 from shared.contracts.identifiers import (
     AgencyCode,
     ClauseId,
@@ -135,6 +135,46 @@ class DirectiveRevoked(Part):
     document: Document
 
 
+class ObligationTriggered(Part):
+    """The condition of a conditional obligation occurred: its agencies, or those named, owe it from here on."""
+
+    directive: DirectiveSlug
+    clause: ClauseId
+    occurred_on: Day
+    """Names the occurrence: one task an agency and day."""
+    agencies: Annotated[tuple[AgencyCode, ...], Field(max_length=300)] = ()
+    """Some of the obligation's leads; all of them where none is named."""
+    note: LongText = ""
+    document: Document | None = None
+
+
+class ObligationDated(Part):
+    """The day of an obligation without one is known now, e.g. from the document that it refers to."""
+
+    directive: DirectiveSlug
+    clause: ClauseId
+    due: FixedDue
+    document: Document
+
+
+class ObligationSuspended(Part):
+    """No period of a recurring obligation opens until it is resumed. Tasks that are open stay as they are."""
+
+    directive: DirectiveSlug
+    clause: ClauseId
+    reason: Annotated[LongText, Field(min_length=1)]
+    document: Document
+
+
+class ObligationResumed(Part):
+    """Periods open again, from the next one on."""
+
+    directive: DirectiveSlug
+    clause: ClauseId
+    reason: LongText = ""
+    document: Document
+
+
 class TaskResultAccepted(Part):
     """The reviewer accepts the latest result: the task is completed, judged by when that result was received."""
 
@@ -176,6 +216,23 @@ class TaskCancelled(Part):
     document: Document
 
 
+class TaskSuspended(Part):
+    """Work stops by decision (tạm dừng). The clock of the deadline stands still."""
+
+    task_id: TaskId
+    reason: Annotated[LongText, Field(min_length=1)]
+    document: Document
+
+
+class TaskResumed(Part):
+    """Work goes on. The deadline moves by the days of the suspension, unless a last day is named."""
+
+    task_id: TaskId
+    reason: LongText = ""
+    document: Document
+    last_day: Day | None = None
+
+
 class TaskReassigned(Part):
     """Another agency takes the task over; deadline and history stay."""
 
@@ -193,6 +250,9 @@ class BudgetAllocated(Part):
     fiscal_year: Annotated[int, Field(ge=2000, le=2100)]
     amount_vnd: Vnd
     document: Document
+    plan: Literal["assigned", "supplementary", "carried_over"] = "assigned"
+    """The plan assigned by the competent authority, or what the province added or carried over from the year before:
+    disbursement is measured against the first alone and against all (two denominators)."""
 
 
 class IndicatorTargetSet(Part):

@@ -4,7 +4,7 @@ from datetime import time
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from shared.contracts.identifiers import PeriodId
 from shared.contracts.model import Day, Part
@@ -125,4 +125,26 @@ class OpenEndedDue(Part):
     nature: Nature = Nature.STANDING
 
 
-DueRule = Annotated[FixedDue | RecurringDue | RelativeDue | OpenEndedDue, Field(discriminator="kind")]
+class ConditionalDue(Part):
+    """Nothing is owed until the condition occurs; each occurrence (`obligation.triggered`) opens tasks of its own."""
+
+    kind: Literal["conditional"] = "conditional"
+    trigger: Annotated[str, StringConstraints(min_length=1, max_length=300, strip_whitespace=True)]
+    """The condition as the document words it, e.g. "trường hợp vượt thẩm quyền"."""
+    days: Annotated[int, Field(ge=1, le=3660)] | None = None
+    """Days after the occurrence; the day itself is not counted. Absent where the document only says "kịp thời"."""
+    unit: DayUnit = DayUnit.CALENDAR
+
+
+class ByReferenceDue(Part):
+    """The day stands in another document. Tasks are open at once, without a day until `obligation.dated` names it."""
+
+    kind: Literal["by_reference"] = "by_reference"
+    reference: Annotated[str, StringConstraints(min_length=1, max_length=300, strip_whitespace=True)]
+    """What the document refers to, e.g. "theo quy định của Luật Đầu tư công"."""
+
+
+DueRule = Annotated[
+    FixedDue | RecurringDue | RelativeDue | ConditionalDue | ByReferenceDue | OpenEndedDue,
+    Field(discriminator="kind"),
+]

@@ -20,8 +20,11 @@ class AgencyChanged(Part):
     groups: tuple[str, ...]
     valid_from: date
     valid_to: date | None
+    """Its last day; None while it exists."""
     successors: tuple[AgencyCode, ...]
     basis: Document | None
+    ended: Cause | None = None
+    """The reorganisation that ended it."""
     head_title: str | None
     contact: str | None
     head_contact: str | None

@@ -48,8 +48,10 @@ class DeadlineVersion(Part):
     policy: str
     citation: str
     document: Document | None
-    """The document that granted this version; None for the original."""
+    """The document that gave this version; None for the directive's own."""
     cause: Cause
+    given_by: Literal["directive", "trigger", "reference", "extension", "resumption", "correction"] = "directive"
+    """What named this version's day. A version that a changed calendar made keeps it; its cause is the calendar."""
 
 
 class ResultRecord(Part):
@@ -60,6 +62,7 @@ class ResultRecord(Part):
     summary: str
     evidence_count: int
     delay_cause: DelayCause | None
+    delay_note: str = ""
     cause: Cause
     verdict: Literal["accepted", "returned"] | None
     verdict_note: str
@@ -99,6 +102,10 @@ class MilestoneRecord(Part):
     """When it was due to fire."""
     fired_at: Instant
     retracted: Cause | None
+    late_seconds: int = 0
+    """How long after `at` it was recorded, in whole seconds; what an outage costs."""
+    superseded_by: str | None = None
+    """The later milestone of its kind that had been reached when this one was recorded: only that one needs a word."""
 
 
 class ObstacleRecord(Part):
@@ -122,6 +129,7 @@ class AllocationRecord(Part):
     amount_vnd: int
     document: Document
     cause: Cause
+    plan: Literal["assigned", "supplementary", "carried_over"] = "assigned"
 
 
 class DisbursementRecord(Part):
@@ -137,6 +145,47 @@ class ProgressRecord(Part):
 
     percent: int
     note: str
+    cause: Cause
+
+
+class SuspensionRecord(Part):
+    """A time in which the deadline's clock stands still."""
+
+    reason: str
+    document: Document
+    cause: Cause
+    resumed: Cause | None
+    resumed_document: Document | None
+
+
+class ContributionRecord(Part):
+    """What a cooperating agency did, and the lead's word on it."""
+
+    number: int
+    agency: AgencyCode
+    summary: str
+    document: Document | None
+    evidence_count: int
+    cause: Cause
+    verdict: Literal["accepted", "returned"] | None
+    verdict_note: str
+    verdict_cause: Cause | None
+
+
+class DependencyRecord(Part):
+    """Another clause of the directive whose result this task needs."""
+
+    clause: ClauseId
+    conflict: Literal["shared_deadline", "reversed_deadline"] | None
+    """Both are due the same day, or the other one later: the directive leaves no time in between."""
+
+
+class SuccessionRecord(Part):
+    """The agency is no more and its successor is not plain: a human chooses (`task.reassigned`)."""
+
+    choices: tuple[AgencyCode, ...]
+    document: Document
+    why: Literal["several_successors", "no_successor", "successor_has_its_own"]
     cause: Cause
 
 
@@ -180,6 +229,11 @@ class TaskSnapshot(Part):
     allocations: tuple[AllocationRecord, ...]
     disbursements: tuple[DisbursementRecord, ...]
     ended: EndRecord | None
+    dependencies: tuple[DependencyRecord, ...] = ()
+    suspensions: tuple[SuspensionRecord, ...] = ()
+    contributions: tuple[ContributionRecord, ...] = ()
+    succession: SuccessionRecord | None = None
+    """Set while the task waits for a human to choose its new agency."""
 
 
 class Change(Part):

@@ -1,5 +1,7 @@
 """Metrics of the plumbing; each service has its own beside it. Base units, labels only from enums and topic names."""
 
+import math
+
 from prometheus_client import Counter, Gauge, Histogram
 
 RECORDS = Counter(
@@ -21,3 +23,12 @@ PUBLISH_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 STALLED_SECONDS = Gauge("dondoc_stalled_seconds", "Seconds since a loop of this process last made progress.", ["loop"])
+READS_REFUSED = Counter("dondoc_reads_refused_total", "Requests to read that were not let in, by code.", ["code"])
+VERIFICATION_KEYS = Gauge("dondoc_verification_keys", "Keys that readers' tokens are verified with; NaN: none needed.")
+# Nobody waits for keys where no token is needed, so no alert may rest on the figure there.
+VERIFICATION_KEYS.set(math.nan)
+KEYS_REFUSED = Counter("dondoc_verification_keys_refused_total", "Keys of the JWKS file that cannot be used.")
+KEY_RELOADS_FAILED = Counter(
+    "dondoc_key_reloads_failed_total", "Changed JWKS files that could not be read; the keys before stay."
+)
+TOKENS_VERIFIED = Counter("dondoc_tokens_verified_total", "Signatures checked; the rest came from the cache.")

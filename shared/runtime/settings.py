@@ -1,9 +1,10 @@
 """The settings every process has. Read once, in app.py; passed on as values."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -46,3 +47,24 @@ class CredentialSettings(BaseSettings):
     jwt_issuer: str
     jwt_audience: str = "dondoc"
     jwt_leeway_seconds: int = 60
+
+
+def _where_needed(before: Mapping[str, Any]) -> CredentialSettings | None:
+    return CredentialSettings() if before.get("reading_needs_token", True) else None
+
+
+class ReadingSettings(ProcessSettings):
+    """What a service needs that is read over HTTP."""
+
+    reading_needs_token: bool = True
+    """Off for trials only: whoever reaches the port then reads everything."""
+    tokens_cached_max: int = Field(default=10_000, ge=1)
+    """Verified tokens remembered until they expire."""
+    credentials: CredentialSettings | None = Field(default_factory=_where_needed)
+    """None where no token is needed."""
+
+    @model_validator(mode="after")
+    def _closed_unless_said(self) -> Self:
+        if self.reading_needs_token and self.credentials is None:
+            raise ValueError("readers need a token, so DONDOC_JWKS_FILE and DONDOC_JWT_ISSUER are needed")
+        return self

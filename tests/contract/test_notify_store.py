@@ -79,12 +79,12 @@ def an_agency(code: str = "H48.21", seq: int = 1, **changes: Any) -> AgencyRecor
 
 
 async def test_only_a_newer_state_of_a_task_replaces(store: NotifyStore) -> None:
-    await store.learn_tasks({"a": TaskState(5, "submitted", 2, False), "b": TaskState(1, "assigned", 0, False)})
-    await store.learn_tasks({"a": TaskState(4, "assigned", 1, True), "b": TaskState(2, "assigned", 1, True)})
+    await store.learn_tasks({"a": TaskState(5, "submitted", 2, 0), "b": TaskState(1, "assigned", 0, 0)})
+    await store.learn_tasks({"a": TaskState(4, "assigned", 1, 1), "b": TaskState(2, "assigned", 1, 1)})
 
     assert await store.tasks(["a", "b", "c"]) == {
-        "a": TaskState(5, "submitted", 2, False),
-        "b": TaskState(2, "assigned", 1, True),
+        "a": TaskState(5, "submitted", 2, 0),
+        "b": TaskState(2, "assigned", 1, 1),
     }
     assert await store.tasks([]) == {}
 
@@ -92,7 +92,7 @@ async def test_only_a_newer_state_of_a_task_replaces(store: NotifyStore) -> None
 async def test_racing_writers_leave_the_newest_state(store: NotifyStore) -> None:
     names = [f"t{number}" for number in range(100)]
     for name in names:
-        await asyncio.gather(*(store.learn_tasks({name: TaskState(seq, "assigned", 1, False)}) for seq in (3, 1, 4, 2)))
+        await asyncio.gather(*(store.learn_tasks({name: TaskState(seq, "assigned", 1, 0)}) for seq in (3, 1, 4, 2)))
 
     assert {one.seq for one in (await store.tasks(names)).values()} == {4}
 
@@ -121,6 +121,20 @@ async def test_supervisors_are_those_in_office_on_the_day(store: NotifyStore) ->
 
     assert await store.supervisors("H48", ON) == Supervisors("H48.07", "H48.01")
     assert await store.supervisors("H50", ON) == Supervisors(None, None)
+
+
+async def test_a_role_is_held_while_the_registry_says_so(store: NotifyStore) -> None:
+    await store.learn_agencies(
+        [
+            an_agency("H48.01", role="chairman_office", valid_to=ON),
+            an_agency("H48.06", role="standing", valid_to=ON - timedelta(days=1)),
+            an_agency("H48.21"),
+        ]
+    )
+
+    found = [await store.role(*one, ON) for one in (("H48", "H48.01"), ("H48", "H48.06"), ("H48", "H48.21"))]
+    assert found == ["chairman_office", None, "agency"]
+    assert await store.role("H49", "H48.01", ON) is None
 
 
 # -- alerts --------------------------------------------------------------------------------------------------------
@@ -167,6 +181,25 @@ async def test_a_repeated_record_neither_revives_nor_postpones_a_delivery(store:
 
     assert not await pending(store, now=NOW + 99)
     assert [one.state for one in await states(store)] == ["sent"]
+
+
+async def test_a_reader_finds_the_alerts_about_it_and_those_it_hears(store: NotifyStore) -> None:
+    own = a_decided(1)
+    heard = a_decided(2, recipients=(AGENCY, Recipient("H48.07", Role.STANDING)))
+    silent = a_decided(3, reason=Reason.TASK_SUBMITTED, agency="H48.22")
+    elsewhere = a_decided(4, province="H49")
+    await record(store, own, heard, silent, elsewhere)
+
+    async def found(reader: str | None, **wanted: str) -> list[Decided]:
+        alerts = await store.list_alerts({"province": "H48", **wanted}, after=None, limit=10, reader=reader)
+        return [one.decided for one in alerts]
+
+    assert await found("H48.21") == [own, heard]
+    assert await found("H48.07") == [heard]
+    assert await found("H48.22") == [silent]
+    assert await found("H48.22", agency="H48.21") == []
+    assert await found("H48.99") == []
+    assert await found(None) == [own, heard, silent]
 
 
 async def test_published_alerts_are_left_over_no_longer(store: NotifyStore) -> None:

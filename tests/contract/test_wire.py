@@ -14,18 +14,23 @@ from services.tasks.domain.commands import (
     Allocate,
     AnswerObstacle,
     Cancel,
+    Contribute,
     ForwardObstacle,
     GrantExtension,
+    JudgeContribution,
     RaiseObstacle,
     Reassign,
     ReportDisbursement,
     ReportProgress,
     RequestExtension,
+    Resume,
     ReturnResult,
     SubmitResult,
+    Suspend,
 )
-from services.tasks.domain.decide import Fact, FactKind, advance, assign, decide
-from services.tasks.domain.task import Task
+from services.tasks.domain.decide import advance, assign, decide
+from services.tasks.domain.decision import Fact, FactKind
+from services.tasks.domain.task import Dependency, Task
 from shared.contracts.codec import decode
 from shared.contracts.events import BY_TOPIC
 from shared.contracts.task_facts import TaskChanged, TaskSnapshot
@@ -45,6 +50,11 @@ STEPS = [
     (ForwardObstacle("o1", "chairman"), "H48.07"),
     (ReportDisbursement(date(2024, 10, 1), 5), AGENCY),
     (Allocate("a1", 2024, 10, a_document()), "H48.01"),
+    (Contribute("đã làm", a_document(), 1), "H48.03"),
+    (JudgeContribution("H48.03", "accepted", "đủ"), AGENCY),
+    (Suspend("chờ", a_document()), "H48.01"),
+    (Resume(a_document(), None), "H48.01"),
+    (Resume(a_document(), date(2025, 3, 1)), "H48.01"),
     (Cancel("thôi", a_document()), "H48.01"),
     (Reassign("H48.30", "chuyển", a_document()), "H48.01"),
 ]
@@ -55,7 +65,7 @@ STEPS = [
 def test_every_fact_the_tasks_service_tells_reads_back_as_the_contract_says(
     steps: list[tuple[int, tuple[object, str]]],
 ) -> None:
-    task = a_task()
+    task = a_task(cooperating=("H48.03",), dependencies=(Dependency("II.1.a", "shared_deadline"),))
     facts: list[Fact] = []
     for hours, (command, actor) in sorted(steps, key=lambda step: step[0]):
         cause = a_cause(at("2024-10-14 09:00") + timedelta(hours=hours), actor)

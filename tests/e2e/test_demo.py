@@ -65,6 +65,36 @@ def test_every_kind_of_alert_is_there(summary: dict[str, Any]) -> None:
     assert wanted <= set(summary["alerts"])
 
 
+def test_an_outage_of_two_weeks_makes_nobody_late(summary: dict[str, Any]) -> None:
+    """What was received in time while tasks was down is on time, and each missed milestone fired once."""
+    quarterly = {task["agency"]: task for task in tasks_of(summary, "II.1.e-2") if task["period"] == "2024-Q4"}
+
+    in_time = ["H48.01", "H48.05", "H48.13", "H48.20", "000.00.53.H48", "H48.37"]
+    assert {quarterly[agency]["schedule"] for agency in in_time} == {"on_time"}
+    assert quarterly["H48.34"]["schedule"] == "late"
+    late = summary["late_milestones"]
+    assert 0 < late["superseded"] < late["fired"]
+
+
+def test_the_merged_departments_tasks_went_on_under_the_successors_name(summary: dict[str, Any]) -> None:
+    tasks = {task["task_id"]: task for task in summary["tasks"]}
+
+    old, new = tasks["H48/KH-THU-2025/I.1/H48.02"], tasks["H48/KH-THU-2025/I.1/H48.03"]
+    assert (old["result"], new["result"], new["schedule"]) == ("transferred", "completed", "on_time")
+    assert (new["times_extended"], new["nominal"]) == (3, "2025-03-31")
+    still_its = [one for one in summary["tasks"] if one["agency"] == "H48.02"]
+    assert {one["result"] for one in still_its} <= {"completed", "transferred", "discontinued"}
+
+
+def test_the_split_departments_tasks_wait_for_a_choice(summary: dict[str, Any]) -> None:
+    tasks = {task["task_id"]: task for task in summary["tasks"]}
+
+    assert tasks["H48/KH-THU-2025/I.8/H48.06"]["result"] == "transferred", "chosen"
+    assert tasks["H48/KH-THU-2025/I.8/H48.04"]["result"] == "assigned"
+    assert tasks["H48/TB-UBND-2024-10-11/II.1.g/H48.06"]["result"] == "in_progress", "still where it was"
+    assert summary["alerts"]["succession"] >= 15
+
+
 def test_the_accounts_hold_and_nothing_is_in_flight(summary: dict[str, Any]) -> None:
     accounts = summary["submissions"]
 

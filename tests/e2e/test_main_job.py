@@ -70,9 +70,11 @@ class Caller:
     async def say(self, event_type: str, data: dict[str, Any], agency: str) -> httpx.Response:
         return await self.post(self.event(event_type, data, agency), self.token(agency))
 
-    async def get(self, service: str, path: str) -> httpx.Response:
+    async def get(self, service: str, path: str, reader: str | None = "H48.07") -> httpx.Response:
         async with httpx.AsyncClient(base_url=self._stack.service(service).url, trust_env=False) as client:
-            return await client.get(path)
+            return await client.get(
+                path, headers={"authorization": f"Bearer {self.token(reader, 'tasks:read')}"} if reader else {}
+            )
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +208,22 @@ async def test_bad_input_is_refused_with_a_stable_code_and_what_to_do(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert len(answer.json()["detail"]) > 10
+
+
+@pytest.mark.parametrize(
+    ("reader", "status", "code"),
+    [("H48.21", 200, None), ("H48.01", 200, None), ("H48.22", 404, "unknown_task"), (None, 401, "token_missing")],
+)
+async def test_a_task_is_read_by_whom_it_concerns_and_by_nobody_else(
+    caller: Caller, reader: str | None, status: int, code: str | None
+) -> None:
+    async def known() -> bool:
+        return (await caller.get("tasks", f"/v1/tasks/{TASK}")).status_code == 200
+
+    await eventually(known, "the task is there")
+    answer = await caller.get("tasks", f"/v1/tasks/{TASK}", reader)
+
+    assert (answer.status_code, answer.json().get("code")) == (status, code)
 
 
 async def test_an_unknown_task_is_accepted_and_waits(caller: Caller) -> None:

@@ -18,7 +18,8 @@ from deploy.local.stack import Stack, StackOptions
 from services.notify.domain.alert import KIND_OF_FACT
 from services.tasks import wire as tasks_wire
 from services.tasks.domain.commands import SubmitResult
-from services.tasks.domain.decide import Fact, advance, assign, decide
+from services.tasks.domain.decide import advance, assign, decide
+from services.tasks.domain.decision import Fact
 from shared.contracts.alert_facts import AlertDecided
 from shared.contracts.codec import decode, encode
 from shared.contracts.topics import AGENCIES, ALERTS, DEADLETTERS, TASKS
@@ -97,11 +98,13 @@ def agencies() -> list[tuple[str, bytes]]:
     ]
 
 
-async def read_alerts(url: str) -> list[dict[str, Any]]:
+async def read_alerts(url: str, token: str) -> list[dict[str, Any]]:
     """All alerts over HTTP, page by page."""
     found: list[dict[str, Any]] = []
     cursor: dict[str, str] = {}
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+    async with httpx.AsyncClient(
+        base_url=url, headers={"authorization": f"Bearer {token}"}, trust_env=False, timeout=30
+    ) as client:
         while True:
             page = (await client.get("/v1/alerts", params={"limit": "500", **cursor})).json()
             found += page["alerts"]
@@ -134,6 +137,7 @@ async def test_kills_and_a_lost_mail_server_lose_no_alert_and_double_none(tmp_pa
     )
     async with Stack(options, say=lambda _: None) as stack:
         await produce(stack.kafka.bootstrap, AGENCIES.name, agencies())
+        reader = stack.issuer.mint("H48.07", "H48", ["tasks:read"])
         replicas = [await stack.add_replica("notify"), await stack.add_replica("notify")]
         portion = len(workload) // 8 + 1
         for turn in range(8):
@@ -155,7 +159,7 @@ async def test_kills_and_a_lost_mail_server_lose_no_alert_and_double_none(tmp_pa
 
         alerts: list[dict[str, Any]] = []
         for _ in range(150):
-            alerts = await read_alerts(replicas[0].url)
+            alerts = await read_alerts(replicas[0].url, reader)
             states = {delivery["state"] for one in alerts for delivery in one["deliveries"]}
             if {one["alert_id"] for one in alerts} == expected and "pending" not in states:
                 break

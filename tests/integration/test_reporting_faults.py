@@ -115,7 +115,9 @@ async def test_kills_and_rebalances_change_no_report(tmp_path: Path) -> None:
         published = await read_reports(stack.kafka.bootstrap)
         dead = await read_topic(stack.kafka.bootstrap, DEADLETTERS.name)
         async with httpx.AsyncClient(base_url=replicas[0].url, trust_env=False) as client:
-            served = (await client.get("/v1/reports/2024-12.json")).json()
+            token = stack.issuer.mint("H48.21", "H48", ["reports:read"])
+            answer = await client.get("/v1/reports/2024-12.json", headers={"authorization": f"Bearer {token}"})
+            served = answer.json()
             board = await client.get("/")
 
     assert dead == []

@@ -7,12 +7,14 @@ from typing import Any
 from services.tasks.domain.calendar import WorkingCalendar
 from services.tasks.domain.commands import Command
 from services.tasks.domain.deadlines import POLICIES, Boundary, deadline
-from services.tasks.domain.decide import Decision, Rules, decide
+from services.tasks.domain.decide import decide
+from services.tasks.domain.decision import Decision, Rulebook, Rules
 from services.tasks.domain.milestones import MilestonePolicy
 from services.tasks.domain.task import Cause, Document, Task
 
 PLAIN = WorkingCalendar()
 RULES = Rules(PLAIN, MilestonePolicy())
+RULEBOOK = Rulebook(RULES)
 AGENCY, REVIEWER = "H48.21", "H48.07"
 
 _ids = count(1)

@@ -51,6 +51,8 @@ class Statement:
     province: str | None = None
     """As the event's own attribute claims; None when it claims nothing."""
     agency: str | None = None
+    cooperates: bool = False
+    """It is what a cooperating agency says on a lead's task; whether it cooperates, only the obligation knows."""
 
 
 def authorise(credential: Credential, statement: Statement) -> Verdict:
@@ -64,7 +66,8 @@ def authorise(credential: Credential, statement: Statement) -> Verdict:
         return Verdict.WRONG_PROVINCE
     if statement.agency not in {None, credential.agency}:
         return Verdict.NOT_YOURS
-    # The authority decides on every agency's tasks; an agency reports on its own only.
-    if statement.speaker is Speaker.AGENCY and owner is not None and owner.agency != credential.agency:
+    # The authority decides on every agency's tasks; an agency reports on its own only, or what it did for a lead's.
+    foreign = owner is not None and owner.agency != credential.agency
+    if statement.speaker is Speaker.AGENCY and foreign and not statement.cooperates:
         return Verdict.NOT_YOURS
     return Verdict.ALLOWED

@@ -18,6 +18,9 @@ class AlertKind(StrEnum):
     EXTENSION_GRANTED = "extension_granted"
     EXTENSION_REFUSED = "extension_refused"
     OBSTACLE = "obstacle"
+    CHANGED = "changed"
+    CONTRIBUTION = "contribution"
+    SUCCESSION = "succession"
     ENDED = "ended"
 
 
@@ -33,10 +36,17 @@ KIND_OF_FACT: dict[str, AlertKind] = {
     "extension_refused": AlertKind.EXTENSION_REFUSED,
     "obstacle_raised": AlertKind.OBSTACLE,
     "obstacle_forwarded": AlertKind.OBSTACLE,
+    "dated": AlertKind.CHANGED,
+    "corrected": AlertKind.CHANGED,
+    "suspended": AlertKind.CHANGED,
+    "resumed": AlertKind.CHANGED,
+    "contribution_received": AlertKind.CONTRIBUTION,
+    "contribution_judged": AlertKind.CONTRIBUTION,
+    "succession_due": AlertKind.SUCCESSION,
     "cancelled": AlertKind.ENDED,
     "transferred": AlertKind.ENDED,
 }
-"""Facts that are not here alert nobody: they are what the agency itself has just done."""
+"""Facts that are not here alert nobody: they are what the agency itself has just done, or quiet (a new calendar)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,10 @@ class Alert:
     forwarded: bool
     """An obstacle that goes to the chairman's office."""
     received_at: datetime
+    superseded: bool = False
+    """A milestone that was recorded when a later one of its kind had been reached, as after an outage."""
+    contributor: str = ""
+    """The cooperating agency whose contribution was judged, which is who hears of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +84,5 @@ class TaskState:
     seq: int
     result: str
     deadline_version: int
-    overdue: bool
-    """Whether an overdue stands, not taken back."""
+    overdue_since: int
+    """The deadline version on which an overdue stands, not taken back; 0 where none does."""

@@ -8,7 +8,7 @@ _WORKED_ON = frozenset({"assigned", "in_progress"})
 _CLOSED = frozenset({"completed", "discontinued", "transferred"})
 _NAGGING = frozenset({AlertKind.DUE_SOON, AlertKind.OVERDUE, AlertKind.ESCALATION})
 _ASKING = frozenset({AlertKind.ASSIGNED, AlertKind.RESULT_RETURNED})
-_ABOUT_THE_END = frozenset({AlertKind.ENDED, AlertKind.OVERDUE_RETRACTED})
+_ALWAYS_HEARD = frozenset({AlertKind.ENDED, AlertKind.OVERDUE_RETRACTED})
 
 
 class Reason(StrEnum):
@@ -21,6 +21,8 @@ class Reason(StrEnum):
     TASK_ENDED = "task_ended"
     DEADLINE_MOVED = "deadline_moved"
     OVERDUE_SAYS_MORE = "overdue_says_more"
+    SUPERSEDED = "superseded"
+    TASK_SUSPENDED = "task_suspended"
     RETRACTED = "retracted"
     RESULT_JUDGED = "result_judged"
     NOBODY_WAS_TOLD = "nobody_was_told"
@@ -29,7 +31,7 @@ class Reason(StrEnum):
 
 def why(alert: Alert, task: TaskState) -> Reason:
     """Say why this alert is due, or what silences it. Decided when recorded, and again just before sending."""
-    if alert.kind in _ABOUT_THE_END:
+    if alert.kind in _ALWAYS_HEARD:
         return Reason.DUE
     if alert.kind is AlertKind.REVIEW_REMINDER:
         return Reason.DUE if task.result == "submitted" else Reason.RESULT_JUDGED
@@ -48,16 +50,21 @@ def why(alert: Alert, task: TaskState) -> Reason:
 def _why_nag(alert: Alert, task: TaskState) -> Reason:
     if task.result not in _WORKED_ON:
         return _finished(task)
+    if alert.kind is not AlertKind.DUE_SOON and 0 < task.overdue_since <= alert.deadline_version:
+        # A calendar or a correction may have made newer versions since: what stands, stands.
+        return Reason.SUPERSEDED if alert.superseded else Reason.DUE
     if task.deadline_version != alert.deadline_version:
         return Reason.DEADLINE_MOVED
-    if alert.kind is AlertKind.DUE_SOON and task.overdue:
-        return Reason.OVERDUE_SAYS_MORE
-    if alert.kind is not AlertKind.DUE_SOON and not task.overdue:
+    if alert.kind is not AlertKind.DUE_SOON:
         return Reason.RETRACTED
-    return Reason.DUE
+    if task.overdue_since:
+        return Reason.OVERDUE_SAYS_MORE
+    return Reason.SUPERSEDED if alert.superseded else Reason.DUE
 
 
 def _finished(task: TaskState) -> Reason:
+    if task.result == "suspended":
+        return Reason.TASK_SUSPENDED
     if task.result == "submitted":
         return Reason.TASK_SUBMITTED
     return Reason.TASK_COMPLETED if task.result == "completed" else Reason.TASK_ENDED

@@ -62,6 +62,10 @@ def recipients(alert: Alert, above: Supervisors, told: Iterable[Recipient] = ())
                 else _maybe(above.standing, Role.STANDING)
             )
             found = [above_it]
+        case AlertKind.CONTRIBUTION if alert.contributor:
+            found = [Recipient(alert.contributor, Role.AGENCY)]
+        case AlertKind.SUCCESSION:
+            found = [_maybe(above.standing, Role.STANDING)]
         case _:
             found = [agency]
     return tuple(one for one in found if one is not None)

@@ -28,7 +28,7 @@ class Deadline:
     operational: date
     due_at: datetime
     granted: bool
-    """By a document, as an extension; False for the original."""
+    """More time by a document; False for what the directive, a correction or a resumption says."""
     received_at: datetime
 
 
@@ -68,6 +68,14 @@ class Disbursement:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspension:
+    """A time in which the deadline's clock stands still."""
+
+    received_at: datetime
+    resumed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """How the task ended without a result."""
 
@@ -88,6 +96,7 @@ class TaskFacts:
     obstacles: tuple[Obstacle, ...] = ()
     allocations: tuple[Allocation, ...] = ()
     disbursements: tuple[Disbursement, ...] = ()
+    suspensions: tuple[Suspension, ...] = ()
     ended: End | None = None
 
     def instants(self) -> Iterator[datetime]:
@@ -108,5 +117,9 @@ class TaskFacts:
             yield allocation.received_at
         for disbursement in self.disbursements:
             yield disbursement.received_at
+        for suspension in self.suspensions:
+            yield suspension.received_at
+            if suspension.resumed_at is not None:
+                yield suspension.resumed_at
         if self.ended is not None:
             yield self.ended.received_at

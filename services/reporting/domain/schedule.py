@@ -94,21 +94,49 @@ def _place(task: TaskFacts, deadline: Deadline | None, as_of: AsOf, days_off: Se
     accepted = min((one.received_at for one in known if _verdict(one, as_of) == "accepted"), default=None)
     if accepted is not None:
         # What was accepted stays done, whatever happened to the task afterwards.
-        if deadline is None or accepted < deadline.due_at:
+        judged_at = _clock_at(task, accepted, as_of)
+        if deadline is None or judged_at < deadline.due_at:
             return Column.DONE_ON_TIME, 0
-        return Column.DONE_LATE, days_after(deadline.legal, local_day(accepted))
+        return Column.DONE_LATE, days_after(deadline.legal, local_day(judged_at))
     if task.ended is not None and as_of.knows(task.ended.received_at):
         return Column.ENDED_WITHOUT_RESULT, 0
     if deadline is None:
         return Column.OPEN_NO_DEADLINE, 0
-    if any(_verdict(one, as_of) is None and one.received_at < deadline.due_at for one in known):
-        # Handed in on time: the reviewer's delay is not the agency's.
+    waiting = [_clock_at(task, one.received_at, as_of) for one in known if _verdict(one, as_of) is None]
+    if waiting:
+        # The reviewer's delay is not the agency's: in time stays in time, and late does not become later.
+        received = min(waiting)
+        if received < deadline.due_at:
+            return Column.OPEN_IN_TIME, 0
+        return Column.OPEN_OVERDUE, days_after(deadline.legal, local_day(received))
+    stands_at = _suspended_since(task, as_of)
+    if stands_at is not None:
+        # Work stopped by decision: what was overdue by then stays so, the rest does not become it.
+        if stands_at >= deadline.due_at:
+            return Column.OPEN_OVERDUE, days_after(deadline.legal, local_day(stands_at))
         return Column.OPEN_IN_TIME, 0
     if as_of.instant >= deadline.due_at:
         return Column.OPEN_OVERDUE, days_after(deadline.legal, as_of.day)
     if as_of.day >= working_days_before(deadline.operational, DUE_SOON_WORKING_DAYS, days_off=days_off):
         return Column.OPEN_DUE_SOON, 0
     return Column.OPEN_IN_TIME, 0
+
+
+def _suspended_since(task: TaskFacts, as_of: AsOf) -> datetime | None:
+    """Since when the deadline's clock stands still; None where it runs."""
+    running = (
+        one.received_at for one in task.suspensions if as_of.knows(one.received_at) and not as_of.knows(one.resumed_at)
+    )
+    return next(running, None)
+
+
+def _clock_at(task: TaskFacts, instant: datetime, as_of: AsOf) -> datetime:
+    """What the deadline's clock showed when something was received."""
+    for one in task.suspensions:
+        resumed = one.resumed_at if as_of.knows(one.resumed_at) else None
+        if as_of.knows(one.received_at) and one.received_at <= instant and (resumed is None or instant < resumed):
+            return one.received_at
+    return instant
 
 
 def _verdict(result: Result, as_of: AsOf) -> str | None:
@@ -143,7 +171,12 @@ def _allocated(task: TaskFacts, as_of: AsOf) -> int:
 
 
 def _disbursed(task: TaskFacts, as_of: AsOf) -> int:
-    """The latest word, by the day it speaks of, then by receipt: a later and smaller figure is a correction."""
+    """The latest word, by the day it speaks of, then by receipt: a later and smaller figure is a correction.
+
+    What was paid goes along with what was given when a task is transferred, or it would count twice.
+    """
+    if task.ended is not None and task.ended.how == "transferred" and as_of.knows(task.ended.received_at):
+        return 0
     known = [one for one in task.disbursements if as_of.knows(one.received_at)]
     latest = max(known, key=lambda one: (one.as_of, one.received_at), default=None)
     return latest.cumulative_vnd if latest is not None else 0

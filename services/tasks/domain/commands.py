@@ -28,6 +28,27 @@ class SubmitResult:
     summary: str
     evidence_count: int
     delay_cause: str | None
+    delay_note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contribute:
+    """A cooperating agency tells what it did."""
+
+    summary: str
+    document: Document | None
+    evidence_count: int
+    stands_for: frozenset[str] = frozenset()
+    """Agencies that were reorganised into the one that speaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeContribution:
+    """The lead's word on a cooperating agency's latest contribution."""
+
+    agency: str
+    verdict: Literal["accepted", "returned"]
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +122,22 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspend:
+    """The deadline's clock stands still from here on."""
+
+    reason: str
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """It goes on, from where it stood or with a new last day."""
+
+    document: Document
+    last_day: date | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reassign:
     """Another agency takes over."""
 
@@ -132,27 +169,39 @@ class Allocate:
     fiscal_year: int
     amount_vnd: int
     document: Document
+    plan: Literal["assigned", "supplementary", "carried_over"] = "assigned"
 
 
 AgencyCommand = (
-    Acknowledge | ReportProgress | SubmitResult | ReportDisbursement | RaiseObstacle | ClearObstacle | RequestExtension
+    Acknowledge
+    | ReportProgress
+    | SubmitResult
+    | JudgeContribution
+    | ReportDisbursement
+    | RaiseObstacle
+    | ClearObstacle
+    | RequestExtension
 )
+"""What only the task's own agency may say."""
 AuthorityCommand = (
     AcceptResult
     | ReturnResult
     | GrantExtension
     | RefuseExtension
     | Cancel
+    | Suspend
+    | Resume
     | Reassign
     | AnswerObstacle
     | ForwardObstacle
     | Allocate
 )
-Command = AgencyCommand | AuthorityCommand
+Command = AgencyCommand | AuthorityCommand | Contribute
 AGENCY_COMMANDS = (
     Acknowledge,
     ReportProgress,
     SubmitResult,
+    JudgeContribution,
     ReportDisbursement,
     RaiseObstacle,
     ClearObstacle,

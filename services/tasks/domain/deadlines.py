@@ -3,13 +3,13 @@
 The words have no statutory definition (domain §2.4), so each reading is a policy with its citation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from services.tasks.domain.calendar import WorkingCalendar, end_of, local_day, start_of
-from services.tasks.domain.task import Cause, Deadline, Document, Result, Schedule, Task
+from services.tasks.domain.calendar import ICT, WorkingCalendar, end_of, local_day, start_of
+from services.tasks.domain.task import Cause, Deadline, Document, GivenBy, Schedule, Task
 
 
 class Boundary(StrEnum):
@@ -44,6 +44,12 @@ EACH_DAY = Policy(
     False,
     "báo cáo hằng ngày: mỗi ngày là một kỳ, không chuyển sang ngày làm việc sau vì kỳ sau đã bắt đầu",
 )
+SUSPENDED_TIME = Policy(
+    "suspended-time-not-counted",
+    True,
+    "thời gian tạm dừng không tính vào thời hạn: ngày cuối lùi đúng số ngày tạm dừng, theo văn bản cho tiếp tục",
+)
+_BY_NAME = {policy.name: policy for policy in (*POLICIES.values(), EACH_DAY, SUSPENDED_TIME)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,23 @@ class OpenEndedRule:
     nature: str
 
 
-DueRule = FixedRule | RecurringRule | RelativeRule | OpenEndedRule
+@dataclass(frozen=True, slots=True)
+class ConditionalRule:
+    """Nothing is owed until the condition occurs; then a number of days after it, or no day."""
+
+    trigger: str
+    days: int | None
+    working: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ByReferenceRule:
+    """The day stands in another document; none until somebody names it."""
+
+    reference: str
+
+
+DueRule = FixedRule | RecurringRule | RelativeRule | ConditionalRule | ByReferenceRule | OpenEndedRule
 
 
 def last_day_of(period: str) -> date:
@@ -133,6 +155,7 @@ def deadline(
     cause: Cause,
     document: Document | None = None,
     hour: time | None = None,
+    given_by: GivenBy = GivenBy.DIRECTIVE,
 ) -> Deadline:
     """The three dates of one nominal day."""
     legal = calendar.on_or_after(nominal) if policy.rolls_forward else nominal
@@ -146,11 +169,55 @@ def deadline(
         citation=policy.citation,
         document=document,
         cause=cause,
+        given_by=given_by,
     )
 
 
+def hour_of(known: Deadline) -> time | None:
+    """The hour that the document gave; None where the day ends at 24:00."""
+    return None if known.due_at == end_of(known.legal) else known.due_at.astimezone(ICT).time()
+
+
+def moved(
+    known: Deadline, days: int, calendar: WorkingCalendar, *, overdue: bool, cause: Cause, document: Document
+) -> Deadline:
+    """The next version, as many calendar days later as a suspension took.
+
+    `overdue`: it had passed before. Then nothing is rolled forward: as many days late as before, no more and no less.
+    """
+    later = deadline(
+        known.nominal + timedelta(days=days),
+        SUSPENDED_TIME,
+        calendar,
+        version=known.version + 1,
+        cause=cause,
+        document=document,
+        hour=hour_of(known),
+        given_by=GivenBy.RESUMPTION,
+    )
+    if not overdue:
+        return later
+    shift = timedelta(days=days)
+    return replace(later, legal=known.legal + shift, due_at=known.due_at + shift)
+
+
+def recalculated(known: Deadline, calendar: WorkingCalendar, *, cause: Cause) -> Deadline | None:
+    """The same nominal day by another calendar; None where neither the legal nor the operational day moves."""
+    again = deadline(
+        known.nominal,
+        _BY_NAME[known.policy],
+        calendar,
+        version=known.version + 1,
+        cause=cause,
+        document=known.document,
+        hour=hour_of(known),
+        given_by=known.given_by,
+    )
+    return None if (again.legal, again.operational) == (known.legal, known.operational) else again
+
+
 def single_deadline(
-    rule: FixedRule | RelativeRule | OpenEndedRule,
+    rule: FixedRule | RelativeRule | ConditionalRule | ByReferenceRule | OpenEndedRule,
     calendar: WorkingCalendar,
     *,
     cause: Cause,
@@ -158,7 +225,7 @@ def single_deadline(
 ) -> Deadline | None:
     """The first deadline of an obligation that does not recur."""
     match rule:
-        case OpenEndedRule():
+        case OpenEndedRule() | ConditionalRule() | ByReferenceRule():
             return None
         case FixedRule(boundary, day, period, hour):
             named = day if day is not None else last_day_of(period or "")
@@ -171,6 +238,23 @@ def single_deadline(
             return deadline(nominal, POLICIES[Boundary.BY], calendar, version=1, cause=cause, document=document)
 
 
+def triggered_deadline(
+    rule: ConditionalRule,
+    occurred_on: date,
+    calendar: WorkingCalendar,
+    *,
+    cause: Cause,
+    document: Document | None = None,
+) -> Deadline | None:
+    """The first deadline of a task that an occurrence opened; None where the document only says "kịp thời"."""
+    if rule.days is None:
+        return None
+    counted = RelativeRule(rule.days, rule.working, occurred_on)
+    found = single_deadline(counted, calendar, cause=cause, document=document)
+    assert found is not None, "a number of days gives a day"
+    return replace(found, given_by=GivenBy.TRIGGER)
+
+
 DUE_SOON_WORKING_DAYS = 3
 
 
@@ -178,20 +262,26 @@ def schedule_at(task: Task, instant: datetime, calendar: WorkingCalendar) -> tup
     """How a task stands in time at an instant, and how many calendar days late it is.
 
     A completed task is judged by when its accepted result was received, an open one by the instant; a result that
-    was received in time and awaits review does not become overdue by waiting.
+    was received in time and awaits review does not become overdue by waiting, one that came late does not become later,
+    and a suspended task does not become overdue by lying.
     """
     due = task.deadline
     accepted = task.accepted_result
     if due is None:
         return (Schedule.ON_TIME, 0) if accepted is not None else (Schedule.NO_DEADLINE, 0)
     if accepted is not None:
-        days = days_late(due, accepted.cause.received_at)
-        return (Schedule.LATE if days or accepted.cause.received_at >= due.due_at else Schedule.ON_TIME), days
+        received = task.clock_at(accepted.cause.received_at)
+        return (Schedule.LATE if received >= due.due_at else Schedule.ON_TIME), days_late(due, received)
     waiting = task.unjudged_result
-    if waiting is not None and waiting.cause.received_at < due.due_at:
-        return Schedule.ON_TRACK, 0
-    if instant >= due.due_at and task.result not in {Result.DISCONTINUED, Result.TRANSFERRED}:
+    if waiting is not None:
+        received = task.clock_at(waiting.cause.received_at)
+        late = received >= due.due_at and task.ended is None
+        return (Schedule.OVERDUE, days_late(due, received)) if late else (Schedule.ON_TRACK, 0)
+    instant = task.clock_at(instant)
+    if instant >= due.due_at and task.ended is None:
         return Schedule.OVERDUE, days_late(due, instant)
+    if task.suspension is not None:
+        return Schedule.ON_TRACK, 0
     soon = calendar.shift(due.operational, -DUE_SOON_WORKING_DAYS)
     return (Schedule.DUE_SOON if local_day(instant) >= soon else Schedule.ON_TRACK), 0
 

@@ -1,24 +1,34 @@
 """Directives: who is meant by a group, which tasks an obligation makes, which it will make later."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
-from typing import Literal
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any, Literal
 
-from services.tasks.domain.deadlines import DueRule, RecurringRule, single_deadline
-from services.tasks.domain.decide import Rules
+from services.tasks.domain.deadlines import (
+    ConditionalRule,
+    DueRule,
+    RecurringRule,
+    single_deadline,
+    triggered_deadline,
+)
+from services.tasks.domain.decision import Rules
 from services.tasks.domain.recurrence import Period, opened_by, period_deadline
-from services.tasks.domain.task import Cause, Deadline, Document, Task
+from services.tasks.domain.succession import Edge, plain_successor
+from services.tasks.domain.task import CLOCK, Cause, Deadline, Dependency, Document, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Agency:
-    """What expansion needs to know of an agency."""
+class Pause:
+    """A time in which no period of an obligation opens."""
 
-    code: str
-    role: Literal["agency", "standing", "chairman_office"]
-    groups: tuple[str, ...]
+    begun: Cause
+    document: Document
+    ended: Cause | None = None
+
+    def covers(self, instant: datetime) -> bool:
+        """Whether nothing opens at an instant."""
+        return self.begun.received_at <= instant and (self.ended is None or instant < self.ended.received_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,50 +49,24 @@ class Obligation:
     reviewer: str
     prior_document: Document | None
     issued: Cause
+    source: Document
+    """The directive itself, as people cite it."""
+    revision: int = 1
+    dependencies: tuple[Dependency, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+    withdrawn: bool = False
+    """Revoked, or left out of a later revision: nothing opens any more."""
 
     @property
     def obligation_id(self) -> str:
         """`{province}/{directive}/{clause}`."""
         return f"{self.province}/{self.directive}/{self.clause}"
 
-
-class DirectiveProblem(StrEnum):
-    """Why a directive cannot be expanded."""
-
-    UNKNOWN_AGENCY = "unknown_agency"
-    EMPTY_GROUP = "empty_group"
-    NO_STANDING_AGENCY = "no_standing_agency"
-    DIRECTIVE_EXISTS = "directive_exists"
-    REVISION_NOT_SUPPORTED = "revision_not_supported"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A problem and where it lies."""
-
-    reason: DirectiveProblem
-    detail: str
-
-
-def members(names: Iterable[str], agencies: Mapping[str, Agency]) -> tuple[str, ...] | Problem:
-    """Name agencies one by one: codes stay, `@group` becomes its members, in order of code, each once."""
-    found: dict[str, None] = {}
-    for name in names:
-        if name.startswith("@"):
-            group = sorted(agency.code for agency in agencies.values() if name in agency.groups)
-            if not group:
-                return Problem(DirectiveProblem.EMPTY_GROUP, f"no registered agency is in group {name}")
-            found.update(dict.fromkeys(group))
-        elif name in agencies:
-            found[name] = None
-        else:
-            return Problem(DirectiveProblem.UNKNOWN_AGENCY, f"agency {name} is not registered")
-    return tuple(found)
-
-
-def standing_agency(agencies: Mapping[str, Agency]) -> str | None:
-    """Who supervises and, by default, judges results."""
-    return next((agency.code for agency in agencies.values() if agency.role == "standing"), None)
+    @property
+    def latest_word(self) -> Cause:
+        """What was said of it last."""
+        words = [self.issued, *(one.ended or one.begun for one in self.pauses)]
+        return max(words, key=lambda cause: cause.received_at)
 
 
 def tasks_of(obligation: Obligation, *, until: datetime, recorded_at: datetime, rules: Rules) -> Iterator[Task]:
@@ -91,6 +75,8 @@ def tasks_of(obligation: Obligation, *, until: datetime, recorded_at: datetime, 
     if isinstance(due, RecurringRule):
         for period in opened_by(due, until):
             yield from period_tasks(obligation, period, recorded_at=recorded_at, rules=rules)
+        return
+    if isinstance(due, ConditionalRule):
         return
     first = single_deadline(due, rules.calendar, cause=obligation.issued, document=obligation.prior_document)
     for agency in obligation.leads:
@@ -101,13 +87,46 @@ def period_tasks(obligation: Obligation, period: Period, *, recorded_at: datetim
     """One period's tasks. A period that was running when the directive came is assigned by the directive."""
     due = obligation.due
     assert isinstance(due, RecurringRule), "only recurring obligations have periods"
+    if any(pause.covers(period.opens_at) for pause in obligation.pauses):
+        return
     cause = obligation.issued
     if period.opens_at > cause.received_at:
         opening = f"{obligation.obligation_id}:opens:{period.id}"
-        cause = Cause(opening, "clock", period.opens_at, recorded_at)
+        cause = Cause(opening, CLOCK, period.opens_at, recorded_at)
     last_day = period_deadline(due, period, rules.calendar, cause=cause)
     for agency in obligation.leads:
         yield _task(obligation, agency, period.id, cause, (last_day,))
+
+
+def occurrence_tasks(
+    obligation: Obligation,
+    agencies: Iterable[str],
+    occurred_on: date,
+    document: Document | None,
+    *,
+    cause: Cause,
+    rules: Rules,
+) -> Iterator[Task]:
+    """The tasks that one occurrence of the condition opens, named by its day."""
+    due = obligation.due
+    assert isinstance(due, ConditionalRule), "only conditional obligations are triggered"
+    first = triggered_deadline(due, occurred_on, rules.calendar, cause=cause, document=document)
+    for agency in agencies:
+        yield _task(obligation, agency, occurred_on.isoformat(), cause, (first,) if first is not None else ())
+
+
+def parts_of(obligation: Obligation, agency: str) -> dict[str, Any]:
+    """What a task of an agency takes from its obligation, apart from its name and its deadline."""
+    return {
+        "title": obligation.title,
+        "phrase": obligation.phrase,
+        "category": obligation.category,
+        "bases": obligation.bases,
+        "cooperating": tuple(code for code in obligation.cooperating if code != agency),
+        "reviewer": obligation.reviewer,
+        "acceptance": obligation.acceptance,
+        "dependencies": obligation.dependencies,
+    }
 
 
 def _task(
@@ -121,13 +140,23 @@ def _task(
         clause=obligation.clause,
         agency=agency,
         period=period,
-        title=obligation.title,
-        phrase=obligation.phrase,
-        category=obligation.category,
-        bases=obligation.bases,
-        cooperating=tuple(code for code in obligation.cooperating if code != agency),
-        reviewer=obligation.reviewer,
-        acceptance=obligation.acceptance,
         assigned=cause,
         deadlines=deadlines,
+        **parts_of(obligation, agency),
+    )
+
+
+def as_of(obligation: Obligation, edges: Mapping[str, Edge], at: datetime) -> Obligation:
+    """The obligation with the agencies that its names mean at an instant; one whose successor is not plain stays."""
+
+    def now(codes: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(plain_successor(code, edges, at) or code for code in codes))
+
+    if not edges:
+        return obligation
+    return replace(
+        obligation,
+        leads=now(obligation.leads),
+        cooperating=now(obligation.cooperating),
+        reviewer=plain_successor(obligation.reviewer, edges, at) or obligation.reviewer,
     )

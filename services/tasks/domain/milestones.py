@@ -1,12 +1,12 @@
 """What the passing of time does: reminders, overdue, escalation, reminders of the reviewer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import lru_cache
 
 from services.tasks.domain.calendar import WorkingCalendar, local_day, start_of
-from services.tasks.domain.task import Milestone, MilestoneKind, Result, Task
+from services.tasks.domain.task import STANDING, Milestone, MilestoneKind, Result, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class MilestonePolicy:
     escalation_days_after: tuple[int, ...] = (1, 5, 10)
     review_days_after: tuple[int, ...] = (3, 10)
     reminder_time: time = time(8, 0)
+    version: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,6 @@ def _review_plan(
     )
 
 
-_REMINDERS = frozenset({MilestoneKind.DUE_SOON, MilestoneKind.REVIEW_REMINDER})
-
-
 def milestone_id(task: Task, planned: Planned, version: int) -> str:
     """`{task}:{milestone}:{deadline version}`: a moved deadline re-arms, a retry does not."""
     return f"{task.task_id}:{planned.key}:{version}"
@@ -92,7 +90,7 @@ def pending(task: Task, policy: MilestonePolicy, calendar: WorkingCalendar) -> I
             plan, version, since = (
                 _deadline_plan(due.operational, due.legal, due.due_at, policy, calendar),
                 due.version,
-                due.cause.received_at,
+                max(due.cause.received_at, task.assigned.received_at),
             )
         case Result.SUBMITTED:
             waiting = task.unjudged_result
@@ -106,13 +104,16 @@ def pending(task: Task, policy: MilestonePolicy, calendar: WorkingCalendar) -> I
             )
         case _:
             return
-    # A milestone that was taken back may fire again: an on-time result that surfaced late can still be returned.
-    fired = {milestone.id for milestone in task.milestones if milestone.retracted is None}
+    # What was taken back may fire again: an on-time result that surfaced late can still be returned.
+    lasting = [milestone for milestone in task.milestones if milestone.retracted is None]
+    fired = {milestone.id for milestone in lasting}
+    standing = {(milestone.kind, milestone.level) for milestone in lasting if milestone.kind in STANDING}
     for planned in plan:
+        if planned.kind in STANDING:
+            if (planned.kind, planned.level) not in standing:
+                yield planned, version
         # A reminder from before the deadline was given reminds of nothing; an overdue is true all the same.
-        if planned.kind in _REMINDERS and planned.at <= since:
-            continue
-        if milestone_id(task, planned, version) not in fired:
+        elif planned.at > since and milestone_id(task, planned, version) not in fired:
             yield planned, version
 
 
@@ -122,8 +123,13 @@ def next_at(task: Task, policy: MilestonePolicy, calendar: WorkingCalendar) -> d
     return first[0].at if first is not None else None
 
 
-def fired(task: Task, planned: Planned, version: int, *, fired_at: datetime) -> Milestone:
-    """The milestone as it is kept."""
+def fired(task: Task, planned: Planned, version: int, *, recorded_at: datetime, later: Iterable[Planned]) -> Milestone:
+    """The milestone as it is kept. `later`: what is still to fire after it.
+
+    One that was overtaken before anybody could tell it is marked with the one that says more: after an outage a task
+    needs one word, not one for every day that was missed.
+    """
+    overtaken_by = [one for one in later if one.at <= recorded_at and _says_more(one, planned)]
     return Milestone(
         id=milestone_id(task, planned, version),
         kind=planned.kind,
@@ -131,5 +137,14 @@ def fired(task: Task, planned: Planned, version: int, *, fired_at: datetime) -> 
         days_before=planned.days_before,
         deadline_version=version,
         at=planned.at,
-        fired_at=fired_at,
+        fired_at=recorded_at,
+        late_seconds=max(0, int((recorded_at - planned.at).total_seconds())),
+        superseded_by=milestone_id(task, overtaken_by[-1], version) if overtaken_by else None,
     )
+
+
+def _says_more(later: Planned, earlier: Planned) -> bool:
+    """An overdue says more than a reminder; a higher level or a nearer reminder more than the one before."""
+    if earlier.kind is MilestoneKind.DUE_SOON:
+        return later.kind in {MilestoneKind.DUE_SOON, MilestoneKind.OVERDUE}
+    return earlier.kind is later.kind

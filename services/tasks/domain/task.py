@@ -41,6 +41,14 @@ class MilestoneKind(StrEnum):
     REVIEW_REMINDER = "review_reminder"
 
 
+STANDING = frozenset({MilestoneKind.OVERDUE, MilestoneKind.ESCALATION})
+"""What stands until it is taken back, whatever becomes of the deadline; the others are passing words."""
+
+
+CLOCK = "clock"
+"""The actor of what no one sent: milestones, periods, a calendar that was replaced."""
+
+
 @dataclass(frozen=True)
 class Cause:
     """Which event made a fact, who sent it, when it was received (what counts) and when it was recorded."""
@@ -61,6 +69,17 @@ class Document:
     title: str | None = None
 
 
+class GivenBy(StrEnum):
+    """What gave a deadline its version."""
+
+    DIRECTIVE = "directive"
+    TRIGGER = "trigger"
+    REFERENCE = "reference"
+    EXTENSION = "extension"
+    RESUMPTION = "resumption"
+    CORRECTION = "correction"
+
+
 @dataclass(frozen=True)
 class Deadline:
     """One version of the deadline. The highest version is in force; the first stays for ever."""
@@ -74,6 +93,7 @@ class Deadline:
     citation: str
     document: Document | None
     cause: Cause
+    given_by: GivenBy = GivenBy.DIRECTIVE
 
 
 @dataclass(frozen=True)
@@ -89,6 +109,7 @@ class ResultEntry:
     verdict: Literal["accepted", "returned"] | None = None
     verdict_note: str = ""
     verdict_cause: Cause | None = None
+    delay_note: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,6 +135,9 @@ class Milestone:
     at: datetime
     fired_at: datetime
     retracted: Cause | None = None
+    late_seconds: int = 0
+    superseded_by: str | None = None
+    """The later milestone of its kind that had been reached when this one was recorded."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +163,8 @@ class Allocation:
     amount_vnd: int
     document: Document
     cause: Cause
+    plan: Literal["assigned", "supplementary", "carried_over"] = "assigned"
+    """Both denominators of a rate follow from it: the assigned plan, and everything."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +182,54 @@ class Progress:
 
     percent: int
     note: str
+    cause: Cause
+
+
+@dataclass(frozen=True)
+class Suspension:
+    """A time in which the deadline's clock stands still."""
+
+    reason: str
+    document: Document
+    cause: Cause
+    resumed: Cause | None = None
+    resumed_document: Document | None = None
+
+    def covers(self, instant: datetime) -> bool:
+        """Whether the clock stood still at an instant."""
+        return self.cause.received_at <= instant and (self.resumed is None or instant < self.resumed.received_at)
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What a cooperating agency did for the task, and the lead's word on it."""
+
+    number: int
+    agency: str
+    summary: str
+    document: Document | None
+    evidence_count: int
+    cause: Cause
+    verdict: Literal["accepted", "returned"] | None = None
+    verdict_note: str = ""
+    verdict_cause: Cause | None = None
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """Another clause of the directive whose result this task needs."""
+
+    clause: str
+    conflict: Literal["shared_deadline", "reversed_deadline"] | None = None
+
+
+@dataclass(frozen=True)
+class Succession:
+    """The agency is no more, and who takes the task over is for a human to choose."""
+
+    choices: tuple[str, ...]
+    document: Document
+    why: Literal["several_successors", "no_successor", "successor_has_its_own"]
     cause: Cause
 
 
@@ -200,6 +274,10 @@ class Task:
     allocations: tuple[Allocation, ...] = ()
     disbursements: tuple[Disbursement, ...] = ()
     ended: End | None = None
+    dependencies: tuple[Dependency, ...] = ()
+    suspensions: tuple[Suspension, ...] = ()
+    contributions: tuple[Contribution, ...] = ()
+    succession: Succession | None = None
 
     def changed(self, **changes: Any) -> "Task":
         """`dataclasses.replace` in a quarter of its time, which was a tenth of the work on an event."""
@@ -242,12 +320,29 @@ class Task:
         return latest if latest is not None and latest.verdict is None else None
 
     @property
+    def times_extended(self) -> int:
+        """How often the authority gave more time; a calendar that moved an extended day does not count."""
+        return sum(one.given_by is GivenBy.EXTENSION and one.cause.actor != CLOCK for one in self.deadlines)
+
+    @property
+    def suspension(self) -> Suspension | None:
+        """The suspension that lasts."""
+        latest = self.suspensions[-1] if self.suspensions else None
+        return latest if latest is not None and latest.resumed is None else None
+
+    def clock_at(self, instant: datetime) -> datetime:
+        """What the deadline's clock shows at an instant: it stands still while the task is suspended."""
+        return next((one.cause.received_at for one in self.suspensions if one.covers(instant)), instant)
+
+    @property
     def result(self) -> Result:
         """Derived from the facts, so that it cannot contradict them."""
         if self.ended is not None:
             return Result(self.ended.how)
         if self.accepted_result is not None:
             return Result.COMPLETED
+        if self.suspension is not None:
+            return Result.SUSPENDED
         if self.unjudged_result is not None:
             return Result.SUBMITTED
         if self.progress is not None or self.results:

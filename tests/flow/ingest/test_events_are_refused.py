@@ -14,7 +14,8 @@ import pytest
 import structlog
 from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
-from services.ingest import api, credentials
+from services.ingest import api
+from shared.runtime import tokens
 from shared.runtime.errors import TransientError
 from shared.runtime.logs import configure_logs
 from tests.flow.ingest.harness import BATCH, STRUCTURED, Door, code_of
@@ -342,7 +343,7 @@ def printed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     # Loggers of their own, since a logger keeps the configuration of its first line.
-    for module in (api, credentials):
+    for module in (api, tokens):
         monkeypatch.setattr(module, "log", structlog.get_logger())
     configure_logs("ingest", log_format=request.param, level="debug", stream=stream)
     yield stream

@@ -10,7 +10,7 @@ from services.notify.compose import Composer
 from services.notify.handlers import NotifyHandlers
 from services.notify.ports import AlertWithDeliveries, Delivered, Message, NotifyStore, Sent
 from services.tasks import wire as tasks_wire
-from services.tasks.domain.decide import Fact
+from services.tasks.domain.decision import Fact
 from shared.contracts.codec import decode
 from shared.contracts.topics import AGENCIES, TASKS
 from shared.runtime.clock import ScaledClock

@@ -56,6 +56,10 @@ class MemoryNotifyStore:
             if known is None or known.seq < one.seq:
                 self._agencies[one.province, one.code] = one
 
+    async def role(self, province: str, code: str, on: date) -> str | None:
+        one = self._agencies.get((province, code))
+        return one.role if one is not None and (one.valid_to is None or one.valid_to >= on) else None
+
     async def supervisors(self, province: str, on: date) -> Supervisors:
         return supervisors(
             {
@@ -152,12 +156,14 @@ class MemoryNotifyStore:
         return [row for one in deliveries if (row := self._rows[one.delivery_id]).state == "pending"]
 
     async def list_alerts(
-        self, wanted: Mapping[str, str], *, after: str | None, limit: int
+        self, wanted: Mapping[str, str], *, after: str | None, limit: int, reader: str | None = None
     ) -> Sequence[AlertWithDeliveries]:
         found = [
             one
             for key, (one, _) in sorted(self._alerts.items())
-            if (after is None or key > after) and all(_value(one, name) == value for name, value in wanted.items())
+            if (after is None or key > after)
+            and (reader is None or reader in one.readers)
+            and all(_value(one, name) == value for name, value in wanted.items())
         ]
         return [AlertWithDeliveries(one, self._states(one.alert.alert_id)) for one in found[:limit]]
 

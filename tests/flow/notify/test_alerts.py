@@ -23,8 +23,10 @@ from services.tasks.domain.commands import (
     ReturnResult,
     SubmitResult,
 )
-from services.tasks.domain.decide import Fact, FactKind, advance, assign, decide
+from services.tasks.domain.decide import advance, assign, decide
+from services.tasks.domain.decision import Fact, FactKind
 from services.tasks.domain.task import Task
+from shared.runtime.clock import ScaledClock
 from tests.flow.notify.harness import Killed, Service, a_service, an_agency, records
 from tests.support.builders import REVIEWER, RULES, a_cause, a_document, a_task, at
 
@@ -39,6 +41,18 @@ async def service() -> Service:
 
 
 def by(task: Task, until: str) -> tuple[Task, tuple[Fact, ...]]:
+    """What time does until then, told day by day as it comes."""
+    facts: tuple[Fact, ...] = ()
+    day = min(task.assigned.received_at, at(until))
+    while day < at(until):
+        day = min(day + timedelta(hours=8), at(until))
+        step = advance(task, now=day, recorded_at=day, rules=RULES)
+        task, facts = step.task, facts + step.facts
+    return task, facts
+
+
+def after_outage(task: Task, until: str) -> tuple[Task, tuple[Fact, ...]]:
+    """The same, all told at once at the end."""
     decision = advance(task, now=at(until), recorded_at=at(until), rules=RULES)
     return decision.task, decision.facts
 
@@ -95,6 +109,25 @@ async def test_an_escalation_reaches_higher_with_each_level(service: Service) ->
         3: {"agency@x.example", "head@x.example", "standing@x.example", "office@x.example"},
     }
     assert task.milestones[-1].level == 3
+
+
+async def test_after_an_outage_only_the_latest_of_each_kind_is_told(service: Service) -> None:
+    """Every missed milestone is a fact and an alert on its topic; people get one reminder less for each day missed."""
+    _, facts = after_outage(a_task(), "2024-11-01 08:00")
+
+    await service.on(*facts)
+    await service.deliver()
+
+    told = [(one.kind.value, one.level, one.outcome, one.reason) for one in service.topic.alerts()]
+    assert told == [
+        *[("due_soon", 0, "silent", "overdue_says_more")] * 3,
+        ("overdue", 0, "notify", "due"),
+        ("escalation", 1, "silent", "superseded"),
+        ("escalation", 2, "silent", "superseded"),
+        ("escalation", 3, "notify", "due"),
+    ]
+    levels = {to for to, subject in service.subjects() if "mức 3" in subject}
+    assert levels == {"agency@x.example", "head@x.example", "standing@x.example", "office@x.example"}
 
 
 async def test_a_head_without_a_mailbox_reads_the_agencys_and_that_gets_one_message(service: Service) -> None:
@@ -458,7 +491,7 @@ async def test_alerts_are_read_over_http_with_their_reasons_and_without_addresse
     _, facts = by(a_task(), OVERDUE_AT)
     await service.on(*facts)
     await service.deliver()
-    app = Starlette(routes=AlertApi(service.store).routes())
+    app = Starlette(routes=AlertApi(service.store, ScaledClock(at("2024-12-01 08:00"), 0, 0), verify=None).routes())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notify") as client:
         overdue = (await client.get("/v1/alerts", params={"kind": "overdue"})).json()
         first = (await client.get("/v1/alerts", params={"limit": 3})).json()

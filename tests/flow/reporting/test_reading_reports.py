@@ -2,17 +2,20 @@
 
 import html
 import re
+from pathlib import Path
 
 import httpx
 import openapi_spec_validator
 import pytest
 
+from deploy.local.issuer import Issuer
 from services.reporting import openapi
 from services.reporting.api import number, percent
 from services.reporting.app import build
 from services.reporting.domain.report import percent as ratio
 from services.reporting.settings import Settings
 from shared.contracts.report_facts import ReportPublished
+from shared.runtime.settings import CredentialSettings
 from tests.flow.reporting.harness import Replica
 from tests.flow.reporting.snapshots import a_snapshot, changed, registered
 
@@ -39,7 +42,7 @@ def client(replica: Replica) -> httpx.AsyncClient:
 
 
 def client_of(replica: Replica) -> httpx.AsyncClient:
-    settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", reading_needs_token=False)
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(build(settings, store=replica.store, clock=replica.clock)),
         base_url="http://reporting",
@@ -222,3 +225,57 @@ def visible(page: str) -> str:
     """The text a reader sees, on one line."""
     body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).replace("\u00a0", " ").split())
+
+
+# -- who reads -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def issuer(tmp_path: Path) -> Issuer:
+    return Issuer.open(tmp_path)
+
+
+@pytest.fixture
+async def closed_client(replica: Replica, issuer: Issuer) -> httpx.AsyncClient:
+    """Two provinces behind a door that needs a token."""
+    await replica.receive(changed(a_snapshot(province="H49", agency="H49.07")))
+    await replica.at("2024-11-21")
+    credentials = CredentialSettings(jwks_file=issuer.jwks_file, jwt_issuer=issuer.issuer)
+    settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", credentials=credentials)
+    app = build(settings, store=replica.store, clock=replica.clock)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://reporting")
+
+
+@pytest.mark.parametrize("scope", ["reports:read", "tasks:read", "events:write", "authority:write"])
+@pytest.mark.parametrize("province", ["H48", "H49"])
+async def test_a_province_reads_its_own_reports_and_no_other(
+    closed_client: httpx.AsyncClient, issuer: Issuer, province: str, scope: str
+) -> None:
+    """INVARIANT: the province comes from the token."""
+    headers = {"authorization": f"Bearer {issuer.mint('H48.22', province, [scope])}"}
+    other = {"H48": "H49", "H49": "H48"}[province]
+
+    own = await closed_client.get("/v1/reports/2024-11.json", headers=headers)
+    named = await closed_client.get(f"/v1/reports/2024-11.json?province={province}", headers=headers)
+    foreign = await closed_client.get(f"/v1/reports/2024-11.json?province={other}", headers=headers)
+    nowhere = await closed_client.get("/v1/reports/2024-11.json?province=H50", headers=headers)
+
+    assert (own.status_code, own.json()["province"]) == (200, province)
+    assert named.json() == own.json()
+    assert (foreign.status_code, foreign.json()["code"]) == (404, "unknown_province")
+    assert foreign.json()["detail"].replace(other, "H50") == nowhere.json()["detail"]
+
+
+@pytest.mark.parametrize(("scope", "status", "code"), [(None, 401, "token_missing"), ("profile", 403, "scope_missing")])
+async def test_who_may_not_read_reports_is_told_why(
+    closed_client: httpx.AsyncClient, issuer: Issuer, scope: str | None, status: int, code: str
+) -> None:
+    headers = {"authorization": f"Bearer {issuer.mint('H48.22', 'H48', [scope])}"} if scope else {}
+
+    answer = await closed_client.get("/v1/reports/2024-11.json", headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_the_board_stays_open_until_it_has_a_login(closed_client: httpx.AsyncClient) -> None:
+    assert (await closed_client.get("/")).status_code == 200

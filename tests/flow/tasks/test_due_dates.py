@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 
 from services.tasks import openapi
 from services.tasks.api import BODY_MAX_BYTES, TaskApi
-from services.tasks.rules import read_rules
+from services.tasks.rules import read_rulebook
 from services.tasks.settings import Settings
 from shared.runtime.clock import ScaledClock
 from tests.support.builders import at
@@ -20,8 +20,8 @@ MONTHLY = {"kind": "recurring", "every": "monthly", "boundary": "before", "day":
 @pytest.fixture
 def client() -> httpx.AsyncClient:
     fields = Settings.model_fields
-    rules = read_rules(fields["calendar_file"].default, fields["policy_file"].default)
-    app = Starlette(routes=TaskApi(None, ScaledClock(at("2024-10-14 08:00"), 0, 0), rules).routes())
+    rules = read_rulebook(fields["calendar_file"].default, fields["policy_file"].default)
+    app = Starlette(routes=TaskApi(None, ScaledClock(at("2024-10-14 08:00"), 0, 0), rules, verify=None).routes())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tasks")
 
 

@@ -10,13 +10,11 @@ from starlette.applications import Starlette
 from services.tasks import openapi
 from services.tasks.api import TaskApi
 from shared.runtime.clock import ScaledClock
-from tests.flow.tasks.test_submissions import REGISTRY, RESULT, TASK, Service, directive, obligation, say, service
-from tests.support.builders import RULES, at
+from tests.flow.tasks.harness import REGISTRY, RESULT, TASK, Service, directive, obligation, say
+from tests.support.builders import RULEBOOK, at
 from tests.support.workload import OFFICE, STANDING
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
-
-__all__ = ["service"]
 
 
 @pytest.fixture
@@ -24,7 +22,9 @@ async def client(service: Service) -> httpx.AsyncClient:
     await service.on(*REGISTRY, directive(obligation()))
     await service.on(say("task.acknowledged", {"task_id": TASK}, event_id="a1"))
     await service.on(say("task.result_submitted", RESULT, event_id="r1", received="2024-10-15 09:00"))
-    app = Starlette(routes=TaskApi(service.store, ScaledClock(at("2024-10-16 08:00"), 0, 0), RULES).routes())
+    app = Starlette(
+        routes=TaskApi(service.store, ScaledClock(at("2024-10-16 08:00"), 0, 0), RULEBOOK, verify=None).routes()
+    )
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tasks")
 
 

@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from deploy.demo.__main__ import ENDS, NOTICE, STARTS, STORY
-from deploy.demo.story import StoryError, load_notice, load_story
+from deploy.demo.story import StoryError, load_notice, load_outage, load_story
+from services.tasks.directives import expand
+from services.tasks.domain.agencies import Agency, Problem
 from services.tasks.domain.deadlines import RecurringRule
-from services.tasks.domain.directive import Agency, Obligation, Problem, tasks_of
+from services.tasks.domain.directive import Obligation, tasks_of
 from services.tasks.domain.task import Cause, Task
-from services.tasks.shaping import Shaping
 from shared.contracts.authority_events import DirectiveIssued
 from shared.contracts.events import BY_TOPIC
 from shared.contracts.topics import SUBMISSIONS
@@ -105,16 +106,27 @@ def _tasks_by_opening() -> dict[str, datetime]:
     }
     issued_at = next(one.at for one in STORY_DATA if one.event["id"] == "ban-hanh-thong-bao")
     cause = Cause("x", "H48.01", issued_at, issued_at)
-    obligations = Shaping._expand(ISSUED, agencies, NOTICE_DATA.province, cause)
+    obligations = expand(ISSUED, agencies, {}, NOTICE_DATA.province, cause)
     assert not isinstance(obligations, Problem)
     found: dict[str, datetime] = {}
     for obligation in obligations:
         for task in _all_tasks(obligation):
             found[task.task_id] = task.assigned.received_at
-    # Told by the story itself.
-    found.update({f"H48/CV-THU-2024-11/I.2/{code}": issued_at for code in ("H48.04",)})
+    # Told by the story itself: other directives, occurrences, successors.
+    found["H48/CV-THU-2024-11/I.2/H48.04"] = issued_at
     found["H48/TB-UBND-2024-10-11/II.3/H48.03"] = issued_at
+    for tail in ("I.1/H48.02", "I.1/H48.03", "I.2/H48.07", "I.3/H48.15/2025-01-17", "I.4/H48.13"):
+        found[f"H48/KH-THU-2025/{tail}"] = issued_at
+    for tail in ("I.5/H48.20/2025-W03", "I.6/H48.05", "I.8/H48.06", "I.8/H48.04"):
+        found[f"H48/KH-THU-2025/{tail}"] = issued_at
     return found
+
+
+def test_the_outage_lasts_two_weeks_in_which_agencies_go_on_sending() -> None:
+    outage = load_outage(STORY)
+
+    assert (outage.service, outage.ends - outage.begins) == ("tasks", timedelta(days=14))
+    assert sum(outage.begins <= one.at < outage.ends for one in STORY_DATA) > 50
 
 
 def _all_tasks(obligation: Obligation) -> Iterator[Task]:

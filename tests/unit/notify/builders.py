@@ -9,8 +9,8 @@ from services.notify.domain.grouping import Delivery
 from services.notify.domain.routing import Recipient, Role, Supervisors
 from tests.support.builders import at
 
-OPEN = TaskState(seq=5, result="assigned", deadline_version=1, overdue=False)
-OVERDUE = replace(OPEN, overdue=True)
+OPEN = TaskState(seq=5, result="assigned", deadline_version=1, overdue_since=0)
+OVERDUE = replace(OPEN, overdue_since=1)
 ABOVE = Supervisors("H48.07", "H48.01")
 AGENCY = Recipient("H48.21", Role.AGENCY)
 HEAD = Recipient("H48.21", Role.HEAD)

@@ -64,6 +64,9 @@ def test_a_message_is_in_correct_vietnamese_with_links_and_days_late() -> None:
         (AlertKind.EXTENSION_GRANTED, 0, "[Đôn đốc] Gia hạn 2 nhiệm vụ – TB-1"),
         (AlertKind.EXTENSION_REFUSED, 0, "[Đôn đốc] Không gia hạn 2 nhiệm vụ – TB-1"),
         (AlertKind.OBSTACLE, 0, "[Đôn đốc] Khó khăn, vướng mắc ở 2 nhiệm vụ – TB-1"),
+        (AlertKind.CHANGED, 0, "[Đôn đốc] Điều chỉnh 2 nhiệm vụ – TB-1"),
+        (AlertKind.CONTRIBUTION, 0, "[Đôn đốc] Kết quả phối hợp ở 2 nhiệm vụ – TB-1"),
+        (AlertKind.SUCCESSION, 0, "[Đôn đốc] Cần xác định cơ quan kế thừa 2 nhiệm vụ – TB-1"),
         (AlertKind.ENDED, 0, "[Đôn đốc] Kết thúc 2 nhiệm vụ – TB-1"),
     ],
 )

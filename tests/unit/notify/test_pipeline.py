@@ -10,7 +10,7 @@ from services.notify.domain.dedup import Heard, Reach, delivery_id, may_have_hea
 from services.notify.domain.grouping import Delivery, grouped, waiting_key
 from services.notify.domain.inhibit import Reason, why
 from services.notify.domain.routing import Recipient, Role, Supervisors, recipients, supervisors
-from services.tasks.domain.decide import FactKind
+from services.tasks.domain.decision import FactKind
 from shared.contracts.alert_facts import AlertKind as WireKind
 from shared.contracts.alert_facts import RecipientRole
 from tests.unit.notify.builders import ABOVE, AGENCY, CHAIRMAN, HEAD, OPEN, OVERDUE, STANDING, a_delivery, an_alert
@@ -34,12 +34,15 @@ MOVED = replace(OPEN, deadline_version=2)
         (K.DUE_SOON, state("in_progress"), R.DUE),
         (K.DUE_SOON, OVERDUE, R.OVERDUE_SAYS_MORE),
         (K.DUE_SOON, state("submitted"), R.TASK_SUBMITTED),
-        (K.DUE_SOON, state("suspended"), R.TASK_ENDED),
+        (K.DUE_SOON, state("suspended"), R.TASK_SUSPENDED),
         (K.DUE_SOON, MOVED, R.DEADLINE_MOVED),
         (K.OVERDUE, OVERDUE, R.DUE),
         (K.OVERDUE, OPEN, R.RETRACTED),
         (K.OVERDUE, state("completed", OVERDUE), R.TASK_COMPLETED),
-        (K.OVERDUE, replace(OVERDUE, deadline_version=2), R.DEADLINE_MOVED),
+        # A newer version of the deadline on which the overdue still stands: a calendar, a correction.
+        (K.OVERDUE, replace(OVERDUE, deadline_version=2), R.DUE),
+        (K.OVERDUE, MOVED, R.DEADLINE_MOVED),
+        (K.OVERDUE, replace(MOVED, overdue_since=2), R.DEADLINE_MOVED),
         (K.ESCALATION, OVERDUE, R.DUE),
         (K.ESCALATION, OPEN, R.RETRACTED),
         (K.ESCALATION, state("submitted", OVERDUE), R.TASK_SUBMITTED),
@@ -63,6 +66,12 @@ MOVED = replace(OPEN, deadline_version=2)
         (K.OBSTACLE, OPEN, R.DUE),
         (K.OBSTACLE, state("submitted"), R.DUE),
         (K.OBSTACLE, state("completed"), R.TASK_COMPLETED),
+        (K.CHANGED, OPEN, R.DUE),
+        (K.CHANGED, state("suspended"), R.DUE),
+        (K.CHANGED, state("completed"), R.TASK_COMPLETED),
+        (K.CONTRIBUTION, state("suspended"), R.DUE),
+        (K.SUCCESSION, state("submitted"), R.DUE),
+        (K.SUCCESSION, state("transferred"), R.TASK_ENDED),
         (K.OVERDUE_RETRACTED, state("completed"), R.DUE),
         (K.ENDED, state("discontinued"), R.DUE),
         (K.ENDED, state("transferred"), R.DUE),
@@ -70,6 +79,19 @@ MOVED = replace(OPEN, deadline_version=2)
 )
 def test_an_alert_is_due_or_silent_for_a_reason(kind: AlertKind, task: TaskState, reason: Reason) -> None:
     assert why(an_alert(kind), task) is reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "reason"),
+    [
+        (K.DUE_SOON, OPEN, R.SUPERSEDED),
+        (K.DUE_SOON, OVERDUE, R.OVERDUE_SAYS_MORE),
+        (K.ESCALATION, OVERDUE, R.SUPERSEDED),
+        (K.ESCALATION, OPEN, R.RETRACTED),
+    ],
+)
+def test_what_an_outage_overtook_stays_silent(kind: AlertKind, task: TaskState, reason: Reason) -> None:
+    assert why(an_alert(kind, superseded=True), task) is reason
 
 
 # -- route ---------------------------------------------------------------------------------------------------------
@@ -91,6 +113,10 @@ def test_an_alert_is_due_or_silent_for_a_reason(kind: AlertKind, task: TaskState
         (an_alert(K.REVIEW_REMINDER), [Recipient("H48.07", Role.REVIEWER)]),
         (an_alert(K.OBSTACLE), [STANDING]),
         (an_alert(K.OBSTACLE, forwarded=True), [CHAIRMAN]),
+        (an_alert(K.CHANGED), [AGENCY]),
+        (an_alert(K.CONTRIBUTION), [AGENCY]),
+        (an_alert(K.CONTRIBUTION, contributor="H48.03"), [Recipient("H48.03", Role.AGENCY)]),
+        (an_alert(K.SUCCESSION), [STANDING]),
         (an_alert(K.OVERDUE_RETRACTED), []),
     ],
 )
@@ -247,5 +273,7 @@ def test_what_was_tried_is_repeated_as_the_message_it_was_and_nothing_joins_it()
 
 def test_every_fact_that_alerts_is_a_fact_and_every_kind_is_in_the_contract() -> None:
     assert set(KIND_OF_FACT) <= {kind.value for kind in FactKind}
-    assert {kind.value for kind in AlertKind} == {kind.value for kind in WireKind}
+    # The first version's words are frozen; later ones are told as v2, where the word is open.
+    later = {AlertKind.CHANGED, AlertKind.CONTRIBUTION, AlertKind.SUCCESSION}
+    assert {kind.value for kind in AlertKind} - {kind.value for kind in later} == {kind.value for kind in WireKind}
     assert {role.value for role in Role} == {role.value for role in RecipientRole}

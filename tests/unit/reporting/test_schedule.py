@@ -10,6 +10,7 @@ from services.reporting.domain.facts import (
     Deadline,
     Disbursement,
     Obstacle,
+    Suspension,
     TaskFacts,
     start_of,
 )
@@ -68,11 +69,11 @@ def judged(task: TaskFacts, as_of: str) -> Judgement:
             0,
         ),
         (
-            "received late, not yet judged",
+            "received late, not yet judged: the reviewer's days are not the agency's",
             a_task(OCT_19, results=(a_result("2024-10-25"),)),
             "2024-11-15",
             Column.OPEN_OVERDUE,
-            27,
+            6,
         ),
         (
             "handed in early, awaiting review near the day",
@@ -270,19 +271,70 @@ def test_what_comes_along_with_the_column() -> None:
     assert expected == judged(task, "2024-11-10")
 
 
-def test_allocations_go_along_with_a_transfer_and_payments_stay() -> None:
+def test_money_goes_along_with_a_transfer_and_counts_once() -> None:
     money: dict[str, object] = {
         "allocations": (Allocation("vốn-1", 700, at("2024-10-12")),),
         "disbursements": (Disbursement(date(2024, 10, 31), 400, at("2024-11-01")),),
     }
     before = a_task(OCT_19, ended=an_end("transferred", "2024-11-05"), **money)  # type: ignore[arg-type]
-    after = a_task(OCT_19, agency="H48.08", assigned="2024-11-05", allocations=money["allocations"])
+    after = a_task(OCT_19, agency="H48.08", assigned="2024-11-05", **money)  # type: ignore[arg-type]
 
     together = [judged(before, "2024-11-06"), judged(after, "2024-11-06")]
 
-    assert [(one.allocated_vnd, one.disbursed_vnd) for one in together] == [(0, 400), (700, 0)]
+    assert [(one.allocated_vnd, one.disbursed_vnd) for one in together] == [(0, 0), (700, 400)]
     assert (judged(before, "2024-11-04").allocated_vnd, judged(before, "2024-11-04").disbursed_vnd) == (700, 400)
     assert schedule_at(after, AsOf(at("2024-11-04"))) is None
+
+
+SUSPENDED = (Suspension(at("2024-10-15"), at("2024-10-25")),)
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "as_of", "column", "days_late"),
+    [
+        (
+            "suspended over its day",
+            a_task(OCT_19, suspensions=SUSPENDED),
+            "2024-10-24",
+            Column.OPEN_IN_TIME,
+            0,
+        ),
+        (
+            "overdue already, suspended",
+            a_task(OCT_19, suspensions=(Suspension(at("2024-10-22"), None),)),
+            "2024-11-15",
+            Column.OPEN_OVERDUE,
+            3,
+        ),
+        (
+            "resumed with a later day",
+            a_task(OCT_19, NOV_30_GRANTED, suspensions=SUSPENDED),
+            "2024-11-15",
+            Column.OPEN_IN_TIME,
+            0,
+        ),
+        (
+            "the resumption is not known yet at that instant",
+            a_task(OCT_19, suspensions=(Suspension(at("2024-10-15"), at("2024-11-20")),)),
+            "2024-11-15",
+            Column.OPEN_IN_TIME,
+            0,
+        ),
+        (
+            "handed in while suspended, accepted",
+            a_task(OCT_19, suspensions=SUSPENDED, results=(a_result("2024-10-23", "accepted"),)),
+            "2024-11-15",
+            Column.DONE_ON_TIME,
+            0,
+        ),
+    ],
+)
+def test_the_clock_of_a_suspended_task_stands_still(
+    name: str, task: TaskFacts, as_of: str, column: Column, days_late: int
+) -> None:
+    judgement = judged(task, as_of)
+
+    assert (column, days_late) == (judgement.column, judgement.days_late), name
 
 
 def test_days_start_at_midnight_in_vietnam() -> None:

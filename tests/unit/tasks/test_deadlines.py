@@ -256,6 +256,12 @@ def test_a_result_at_midnight_is_late_although_by_less_than_a_day() -> None:
     assert schedule_at(done, at("2024-10-22 00:00"), PLAIN) == (Schedule.LATE, 1)
 
 
+def test_a_result_that_came_late_does_not_become_later_while_it_awaits_review() -> None:
+    waiting = after(a_task(), (SUBMIT, "2024-10-24 10:00")).task
+
+    assert schedule_at(waiting, at("2024-11-30 00:00"), PLAIN) == (Schedule.OVERDUE, 5)
+
+
 def test_a_result_in_time_that_awaits_review_does_not_become_overdue() -> None:
     waiting = after(a_task(), (SUBMIT, "2024-10-19 10:00")).task
 

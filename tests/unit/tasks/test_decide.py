@@ -26,8 +26,10 @@ from services.tasks.domain.commands import (
     ReturnResult,
     SubmitResult,
 )
-from services.tasks.domain.decide import FactKind, Reason, advance, decide, succeed
+from services.tasks.domain.decide import advance, decide
+from services.tasks.domain.decision import FactKind, Reason
 from services.tasks.domain.milestones import next_at
+from services.tasks.domain.succession import succeed
 from services.tasks.domain.task import Result, Task
 from tests.support.builders import AGENCY, PLAIN, REVIEWER, RULES, a_cause, a_document, a_task, after, at
 
@@ -205,7 +207,7 @@ def test_an_obstacle_goes_through_its_stages() -> None:
 
 def test_a_reassigned_task_ends_here_and_goes_on_there_with_the_same_deadline() -> None:
     decision = after(a_task(), (Reassign("H48.30", "chuyển chức năng", a_document()), "2024-10-14 09:00", "H48.01"))
-    successor = succeed(decision.task, "H48.30", a_cause())
+    successor = succeed(decision.task, "H48.30", a_cause(), with_work=False)
 
     assert decision.task.result is Result.TRANSFERRED
     assert successor.deadlines == decision.task.deadlines
@@ -220,6 +222,19 @@ def test_an_allocation_with_the_same_id_replaces_the_amount() -> None:
     ).task
 
     assert [one.amount_vnd for one in task.allocations] == [150]
+
+
+def test_money_keeps_whose_plan_it_is_and_a_smaller_later_figure_corrects() -> None:
+    task = after(
+        a_task(),
+        (Allocate("a", 2024, 100, a_document()), "2024-10-14 09:00", "H48.01"),
+        (Allocate("b", 2024, 40, a_document(), "carried_over"), "2024-10-14 10:00", "H48.01"),
+        (ReportDisbursement(date(2024, 10, 10), 90), "2024-10-14 11:00"),
+        (ReportDisbursement(date(2024, 10, 10), 70), "2024-10-15 11:00"),
+    ).task
+
+    assert [(one.plan, one.amount_vnd) for one in task.allocations] == [("assigned", 100), ("carried_over", 40)]
+    assert [one.cumulative_vnd for one in task.disbursements] == [90, 70], "both kept, the later one counts"
 
 
 # -- any stream ------------------------------------------------------------------------------------------------------

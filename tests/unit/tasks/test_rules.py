@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from services.tasks.rules import read_calendar, read_policy
+from services.tasks.rules import read_calendar, read_policy, read_rulebook
 from services.tasks.settings import Settings
 
 CALENDAR: Path = Settings.model_fields["calendar_file"].default
@@ -63,3 +63,33 @@ def test_the_policy_is_what_the_province_decided() -> None:
 
     assert policy.reminder_days_before == (7, 3, 1, 0)
     assert policy.escalation_days_after == (1, 5, 10)
+
+
+def test_a_province_may_have_a_calendar_or_a_policy_of_its_own(tmp_path: Path) -> None:
+    own = tmp_path / "H49"
+    own.mkdir()
+    (own / "policy.yaml").write_text(POLICY.read_text().replace("[7, 3, 1, 0]", "[5]"))
+
+    book = read_rulebook(CALENDAR, POLICY, str(tmp_path))
+
+    assert book.of("H49").milestones.reminder_days_before == (5,)
+    assert book.of("H49").calendar == book.common.calendar
+    assert book.of("H48") is book.common
+
+
+@pytest.mark.parametrize("stray", ["H49.yaml", "h49/policy.yaml", "H49/policies.yaml"])
+def test_a_file_that_nobody_would_read_is_refused_at_start(tmp_path: Path, stray: str) -> None:
+    path = tmp_path / stray
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("")
+
+    with pytest.raises(ValueError, match="read here" if stray.startswith("H49/") else "named like a province"):
+        read_rulebook(CALENDAR, POLICY, str(tmp_path))
+
+
+def test_a_broken_policy_of_a_province_is_refused_at_start(tmp_path: Path) -> None:
+    (tmp_path / "H49").mkdir()
+    (tmp_path / "H49" / "policy.yaml").write_text("version: x\nreminder_days_before: [-1]\n")
+
+    with pytest.raises(ValidationError, match="reminder_days_before"):
+        read_rulebook(CALENDAR, POLICY, str(tmp_path))

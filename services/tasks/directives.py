@@ -1,0 +1,360 @@
+"""Directives and their obligations: issued, corrected, revoked; triggered, dated, paused.
+
+A directive is a series of idempotent steps: its obligations, then its tasks, one document each.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+
+from services.tasks import wire
+from services.tasks.domain import correction
+from services.tasks.domain.agencies import Agency, Problem, ProblemKind, members, standing_agency
+from services.tasks.domain.calendar import local_day
+from services.tasks.domain.commands import Cancel
+from services.tasks.domain.deadlines import ConditionalRule, FixedRule, RecurringRule, single_deadline
+from services.tasks.domain.decide import after_time, decide
+from services.tasks.domain.decision import Decision, Rulebook, Rules
+from services.tasks.domain.dependencies import CircleError, dependencies
+from services.tasks.domain.directive import Obligation, Pause, occurrence_tasks, tasks_of
+from services.tasks.domain.recurrence import next_opening
+from services.tasks.domain.succession import Edge
+from services.tasks.domain.task import Cause, Task
+from services.tasks.folding import Submission, as_step
+from services.tasks.ports import ObligationState, TaskStore
+from services.tasks.registry import RegistryKeeper
+from services.tasks.telling import PartitionOf
+from services.tasks.writing import RACES_MAX, TaskWriter
+from shared.contracts import authority_events as ordered
+from shared.runtime.errors import TransientError
+
+
+class DirectiveKeeper:
+    """Applies what is said of directives and obligations."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        writer: TaskWriter,
+        registry: RegistryKeeper,
+        partition_of: PartitionOf,
+        rulebook: Rulebook,
+    ) -> None:
+        self._store = store
+        self._writer = writer
+        self._registry = registry
+        self._partition_of = partition_of
+        self._rulebook = rulebook
+
+    # -- issued, corrected, revoked --------------------------------------------------------------------------------
+
+    async def issue(self, submission: Submission, data: ordered.DirectiveIssued, cause: Cause) -> str | Problem:
+        """A directive, or a later revision of it: what is new opens, what changed is corrected, what is gone ends."""
+        province, key = submission.entry.province, submission.entry.key
+        known = await self._store.directive(province, data.directive)
+        if known is not None and known.revoked:
+            return Problem(ProblemKind.DIRECTIVE_REVOKED, f"Directive {data.directive} was revoked.")
+        if known is not None and known.key != key and data.revision <= known.revision:
+            return Problem(
+                ProblemKind.DIRECTIVE_EXISTS,
+                f"Directive {data.directive} was issued already, as revision {known.revision}.",
+            )
+        obligations = await self._expand(data, province, cause)
+        if isinstance(obligations, Problem):
+            return obligations
+        await self._store.save_directive(province, data.directive, data.revision, key)
+        before = await self._store.obligations_of(province, data.directive)
+        await self._save(obligations)
+        now_there = {one.clause for one in obligations}
+        gone = [one.obligation for one in before.values() if one.obligation.clause not in now_there]
+        await self._save(replace(one, withdrawn=True, revision=data.revision, issued=cause) for one in gone)
+        corrected = await self._correct(submission, obligations, cause) if before else 0
+        rules = self._rulebook.of(province)
+        tasks = [
+            task
+            for obligation in obligations
+            for task in tasks_of(obligation, until=cause.received_at, recorded_at=cause.recorded_at, rules=rules)
+        ]
+        created = await self._writer.create(tasks, submission.event)
+        told = f"{len(obligations)} obligations, {len(tasks)} tasks"
+        if data.revision > 1:
+            told += f", {created} of them new, {corrected} corrected or ended"
+        return "; ".join([told, *_flags(obligations)])
+
+    async def _expand(self, data: ordered.DirectiveIssued, province: str, cause: Cause) -> list[Obligation] | Problem:
+        at = cause.received_at
+        if data.issued_on > local_day(at):
+            return Problem(
+                ProblemKind.ISSUED_IN_FUTURE,
+                f"issued_on {data.issued_on} lies after the day of receipt, {local_day(at)}",
+            )
+        agencies, edges = await self._registry.agencies(province)
+        obligations = expand(data, agencies, edges, province, cause)
+        if isinstance(obligations, Problem):
+            return obligations
+        feeds = {item.clause: item.feeds for item in data.obligations}
+        last_days = {one.clause: _last_day(one, self._rulebook.of(province)) for one in obligations}
+        try:
+            needs = dependencies(feeds, last_days)
+        except CircleError as error:
+            return Problem(ProblemKind.CYCLIC_DEPENDENCY, f"these clauses wait for one another: {error}")
+        except KeyError as error:
+            return Problem(ProblemKind.UNKNOWN_CLAUSE, f"feeds names clause {error}, which the directive does not have")
+        return [replace(one, dependencies=needs.get(one.clause, ())) for one in obligations]
+
+    async def _save(self, obligations: Iterable[Obligation]) -> None:
+        """Each as of its revision; one that is there already stays, and pauses outlast a correction."""
+        for obligation in obligations:
+            for _ in range(RACES_MAX):
+                known = (await self._store.obligations([obligation.obligation_id])).get(obligation.obligation_id)
+                if known is not None and known.obligation.revision >= obligation.revision:
+                    break
+                pauses = known.obligation.pauses if known is not None else ()
+                if await self._store.save_obligation(
+                    ObligationState(
+                        replace(obligation, pauses=pauses),
+                        await self._partition_of(obligation.obligation_id),
+                        _next_opening(obligation, obligation.issued.received_at),
+                        known.version if known is not None else None,
+                    )
+                ):
+                    break
+            else:
+                raise TransientError(f"obligation {obligation.obligation_id} is written by others all the time")
+
+    async def _correct(self, submission: Submission, obligations: Sequence[Obligation], cause: Cause) -> int:
+        by_clause = {one.clause: one for one in obligations}
+        province, directive = obligations[0].province, obligations[0].directive
+        rules = self._rulebook.of(province)
+
+        async def step(task: Task) -> Decision | None:
+            origin = await self._origin(task)
+            return after_time(
+                task,
+                lambda now: correction.align(
+                    now, by_clause.get(task.clause), origin, obligations[0].source, cause, rules
+                ),
+                at=cause.received_at,
+                recorded_at=cause.recorded_at,
+                rules=rules,
+            )
+
+        ids = await self._store.open_task_ids(province, directive)
+        return await self._writer.change(ids, step, of=as_step(submission))
+
+    async def realign(self, obligation: Obligation, task_ids: Sequence[str], recorded_at: datetime) -> int:
+        """Correct tasks that were opened by what the obligation said before it was corrected or paused."""
+        rules = self._rulebook.of(obligation.province)
+        cause = replace(obligation.latest_word, recorded_at=recorded_at)
+
+        async def step(task: Task) -> Decision | None:
+            origin = await self._origin(task)
+            return correction.align(task, obligation, origin, obligation.source, cause, rules)
+
+        return await self._writer.change(task_ids, step)
+
+    async def _origin(self, task: Task) -> str:
+        """The agency that the directive named, whoever holds the task now."""
+        while task.predecessor is not None:
+            task = (await self._store.tasks([task.predecessor]))[task.predecessor].task
+        return task.agency
+
+    async def revoke(self, submission: Submission, data: ordered.DirectiveRevoked, cause: Cause) -> str | Problem:
+        """The directive is withdrawn: nothing opens any more, and its open tasks end without result."""
+        province = submission.entry.province
+        if await self._store.directive(province, data.directive) is None:
+            return Problem(ProblemKind.UNKNOWN_DIRECTIVE, f"No directive {data.directive} was issued.")
+        await self._store.revoke_directive(province, data.directive)
+        for state in (await self._store.obligations_of(province, data.directive)).values():
+            await self._change(state.obligation.obligation_id, lambda one: replace(one, withdrawn=True))
+        command = Cancel(data.reason, wire.document(data.document))
+        rules = self._rulebook.of(province)
+
+        async def step(task: Task) -> Decision | None:
+            return decide(task, command, cause=cause, rules=rules)
+
+        ids = await self._store.open_task_ids(province, data.directive)
+        ended = await self._writer.change(ids, step, of=as_step(submission))
+        return f"{ended} open tasks ended"
+
+    # -- single obligations ----------------------------------------------------------------------------------------
+
+    async def trigger(self, submission: Submission, data: ordered.ObligationTriggered, cause: Cause) -> str | Problem:
+        """The condition occurred: tasks of their own open."""
+        province = submission.entry.province
+        obligation = await self._obligation(province, data.directive, data.clause)
+        if isinstance(obligation, Problem):
+            return obligation
+        if not isinstance(obligation.due, ConditionalRule):
+            return Problem(ProblemKind.NOT_CONDITIONAL, f"clause {data.clause} has no condition; its tasks are open")
+        if data.occurred_on > local_day(cause.received_at):
+            return Problem(ProblemKind.OCCURRED_IN_FUTURE, f"occurred_on {data.occurred_on} lies after the receipt")
+        agencies, edges = await self._registry.agencies(province)
+        named = members(data.agencies or obligation.leads, agencies, edges, cause.received_at)
+        if isinstance(named, Problem):
+            return named
+        allowed = _with_successors(obligation.leads, edges)
+        foreign = next((code for code in named if code not in allowed), None)
+        if foreign is not None:
+            return Problem(ProblemKind.UNKNOWN_AGENCY, f"agency {foreign} is no lead of clause {data.clause}")
+        document = wire.document(data.document) if data.document is not None else None
+        rules = self._rulebook.of(province)
+        tasks = list(occurrence_tasks(obligation, named, data.occurred_on, document, cause=cause, rules=rules))
+        created = await self._writer.create(tasks, submission.event)
+        if created == 0:
+            there = await self._store.tasks([task.task_id for task in tasks])
+            if all(one.task.assigned.event_id != cause.event_id for one in there.values()):
+                return Problem(
+                    ProblemKind.ALREADY_TRIGGERED, f"the occurrence of {data.occurred_on} has its tasks already"
+                )
+        return f"{created} tasks opened"
+
+    async def give_day(self, submission: Submission, data: ordered.ObligationDated, cause: Cause) -> str | Problem:
+        """Open tasks without a day get one."""
+        province = submission.entry.province
+        obligation = await self._obligation(province, data.directive, data.clause)
+        if isinstance(obligation, Problem):
+            return obligation
+        rule = wire.due_rule(data.due, local_day(cause.received_at))
+        assert isinstance(rule, FixedRule), "the contract takes no other"
+        document, rules = wire.document(data.document), self._rulebook.of(province)
+
+        async def step(task: Task) -> Decision | None:
+            return after_time(
+                task,
+                lambda now: correction.give_day(now, rule, document, cause=cause, rules=rules),
+                at=cause.received_at,
+                recorded_at=cause.recorded_at,
+                rules=rules,
+            )
+
+        ids = await self._store.open_task_ids(province, data.directive, data.clause)
+        dated = await self._writer.change(ids, step, of=as_step(submission))
+        return f"{dated} tasks dated, {len(ids) - dated} had a day"
+
+    async def pause(
+        self, submission: Submission, data: ordered.ObligationSuspended | ordered.ObligationResumed, cause: Cause
+    ) -> str | Problem:
+        """Nothing opens from now on; or periods open again."""
+        province = submission.entry.province
+        obligation = await self._obligation(province, data.directive, data.clause)
+        if isinstance(obligation, Problem):
+            return obligation
+        if not isinstance(obligation.due, RecurringRule):
+            return Problem(ProblemKind.NOT_RECURRING, f"clause {data.clause} does not recur; suspend its tasks")
+        latest = obligation.pauses[-1] if obligation.pauses else None
+        running = latest is not None and latest.ended is None
+        if isinstance(data, ordered.ObligationResumed):
+            if latest is None or (latest.ended is not None and latest.ended.event_id != cause.event_id):
+                return Problem(ProblemKind.NOT_SUSPENDED, f"clause {data.clause} is not suspended")
+            resumed = replace(latest, ended=cause)
+            await self._change(
+                obligation.obligation_id,
+                lambda one: replace(one, pauses=(*one.pauses[:-1], resumed)),
+                opens_after=cause.received_at,
+            )
+            return f"periods open again from {local_day(cause.received_at)} on"
+        if latest is not None and running and latest.begun.event_id != cause.event_id:
+            return Problem(ProblemKind.ALREADY_SUSPENDED, f"clause {data.clause} is suspended already")
+        if not running:
+            begun = Pause(cause, wire.document(data.document))
+            await self._change(obligation.obligation_id, lambda one: replace(one, pauses=(*one.pauses, begun)))
+        ids = await self._store.open_task_ids(province, data.directive, data.clause)
+        paused = (await self._store.obligations([obligation.obligation_id]))[obligation.obligation_id].obligation
+        too_early = await self.realign(paused, ids, cause.recorded_at)
+        return f"no period opens from {local_day(cause.received_at)} on; {too_early} opened since then ended"
+
+    async def _obligation(self, province: str, directive: str, clause: str) -> Obligation | Problem:
+        known = await self._store.directive(province, directive)
+        if known is None:
+            return Problem(ProblemKind.UNKNOWN_DIRECTIVE, f"No directive {directive} was issued.")
+        if known.revoked:
+            return Problem(ProblemKind.DIRECTIVE_REVOKED, f"Directive {directive} was revoked.")
+        obligation_id = f"{province}/{directive}/{clause}"
+        state = (await self._store.obligations([obligation_id])).get(obligation_id)
+        if state is None or state.obligation.withdrawn:
+            return Problem(ProblemKind.UNKNOWN_CLAUSE, f"Directive {directive} has no clause {clause}.")
+        return state.obligation
+
+    async def _change(
+        self, obligation_id: str, change: Callable[[Obligation], Obligation], *, opens_after: datetime | None = None
+    ) -> None:
+        for _ in range(RACES_MAX):
+            state = (await self._store.obligations([obligation_id]))[obligation_id]
+            obligation = change(state.obligation)
+            following = state.next_at if opens_after is None else _next_opening(obligation, opens_after)
+            if obligation.withdrawn:
+                following = None
+            if await self._store.save_obligation(replace(state, obligation=obligation, next_at=following)):
+                return
+        raise TransientError(f"obligation {obligation_id} is written by others all the time")
+
+
+def expand(
+    data: ordered.DirectiveIssued,
+    agencies: Mapping[str, Agency],
+    edges: Mapping[str, Edge],
+    province: str,
+    cause: Cause,
+) -> list[Obligation] | Problem:
+    """The obligations of a directive with their agencies named one by one."""
+    at = cause.received_at
+    standing = standing_agency(agencies, edges, at)
+    found = []
+    for item in data.obligations:
+        if item.reviewer is None and standing is None:
+            return Problem(ProblemKind.NO_STANDING_AGENCY, f"{item.clause}: nobody can judge its results")
+        reviewers = members([item.reviewer or str(standing)], agencies, edges, at)
+        leads = members(item.leads, agencies, edges, at)
+        cooperating = members(item.cooperating, agencies, edges, at)
+        for problem in (reviewers, leads, cooperating):
+            if isinstance(problem, Problem):
+                return Problem(problem.reason, f"{item.clause}: {problem.detail}")
+        assert not isinstance(reviewers, Problem), "checked above"
+        assert not isinstance(leads, Problem), "checked above"
+        assert not isinstance(cooperating, Problem), "checked above"
+        found.append(
+            wire.obligation(
+                item,
+                data,
+                province=province,
+                leads=leads,
+                cooperating=cooperating,
+                reviewer=reviewers[0],
+                cause=cause,
+            )
+        )
+    return found
+
+
+def _next_opening(obligation: Obligation, after: datetime) -> datetime | None:
+    due = obligation.due
+    return next_opening(due, after) if isinstance(due, RecurringRule) and not obligation.withdrawn else None
+
+
+def _last_day(obligation: Obligation, rules: Rules) -> date | None:
+    if isinstance(obligation.due, RecurringRule):
+        return None
+    first = single_deadline(obligation.due, rules.calendar, cause=obligation.issued, document=None)
+    return first.nominal if first is not None else None
+
+
+def _flags(obligations: Iterable[Obligation]) -> list[str]:
+    """What the author of the directive should see at once."""
+    return [
+        f"{one.clause} needs {needed.clause}, whose deadline is {needed.conflict.removesuffix('_deadline')}"
+        for one in obligations
+        for needed in one.dependencies
+        if needed.conflict is not None
+    ]
+
+
+def _with_successors(codes: Iterable[str], edges: Mapping[str, Edge]) -> frozenset[str]:
+    found: set[str] = set()
+    left = list(codes)
+    while left:
+        code = left.pop()
+        if code not in found:
+            found.add(code)
+            left.extend(edges[code].successors if code in edges else ())
+    return frozenset(found)

@@ -1,0 +1,188 @@
+"""Corrections of what a task was given: by a later revision of its directive, a named day, or another calendar."""
+
+from dataclasses import replace
+from datetime import date
+
+from services.tasks.domain.deadlines import (
+    ConditionalRule,
+    FixedRule,
+    RecurringRule,
+    RelativeRule,
+    hour_of,
+    recalculated,
+    single_deadline,
+    triggered_deadline,
+)
+from services.tasks.domain.decision import ENTRIES_MAX, Decision, FactKind, Reason, Rules, changed
+from services.tasks.domain.directive import Obligation, parts_of
+from services.tasks.domain.recurrence import Period, opened_by, period_deadline
+from services.tasks.domain.retraction import retract, retract_if_in_time
+from services.tasks.domain.task import CLOCK, Cause, Deadline, Document, End, GivenBy, Task
+
+_OF_THE_DIRECTIVE = frozenset({GivenBy.DIRECTIVE, GivenBy.TRIGGER, GivenBy.CORRECTION})
+"""Versions that follow the directive's rule. An extension or a resumption is a decision on the task itself."""
+
+
+def align(
+    task: Task, obligation: Obligation | None, origin: str, document: Document, cause: Cause, rules: Rules
+) -> Decision | None:
+    """Bring an open task in line with what its clause says now, or end it where the clause knows it no more.
+
+    `origin`: the agency that the directive named, whoever holds the task now. None: nothing differs.
+    """
+    if obligation is None or obligation.withdrawn:
+        return withdraw(task, Reason.CLAUSE_WITHDRAWN, document, cause=cause)
+    if not {origin, task.agency} & set(obligation.leads):
+        return withdraw(task, Reason.NO_LONGER_NAMED, document, cause=cause)
+    if task.assigned.actor == CLOCK and any(one.covers(task.assigned.received_at) for one in obligation.pauses):
+        return withdraw(task, Reason.PERIOD_SUSPENDED, document, cause=cause)
+    if not _has_period(task, obligation):
+        return withdraw(task, Reason.NO_LONGER_NAMED, document, cause=cause)
+    return correct(task, obligation, cause=cause, rules=rules)
+
+
+def _has_period(task: Task, obligation: Obligation) -> bool:
+    match obligation.due:
+        case RecurringRule() as rule:
+            return _period(task, rule, obligation) is not None
+        case ConditionalRule():
+            return task.period is not None
+        case _:
+            return task.period is None
+
+
+def _period(task: Task, rule: RecurringRule, obligation: Obligation) -> Period | None:
+    begun = max(obligation.issued.received_at, task.assigned.received_at)
+    return next((one for one in opened_by(rule, begun) if one.id == task.period), None)
+
+
+def correct(task: Task, obligation: Obligation, *, cause: Cause, rules: Rules) -> Decision | None:
+    """Bring an open task in line with its corrected obligation; None where nothing differs.
+
+    A new day replaces the old one only while the directive's own day is in force: what was decided on the task itself,
+    by extension or resumption, stands.
+    """
+    if not task.is_open:
+        return None
+    fields = {name: value for name, value in parts_of(obligation, task.agency).items() if getattr(task, name) != value}
+    corrected = _corrected_deadline(task, obligation, cause, rules)
+    if corrected is None and not fields:
+        return None
+    current = task.deadline
+    if corrected is not None:
+        fields["deadlines"] = (*task.deadlines, corrected)
+    decision = changed(
+        task,
+        FactKind.CORRECTED,
+        Reason.DIRECTIVE_CORRECTED if corrected is None else Reason.DEADLINE_CORRECTED,
+        cause,
+        previous=current.nominal.isoformat() if current and corrected else "",
+        new=corrected.nominal.isoformat() if corrected else ",".join(sorted(fields)),
+        **fields,
+    )
+    return decision if corrected is None else retract_if_in_time(decision, cause, Reason.DEADLINE_CORRECTED)
+
+
+def _corrected_deadline(task: Task, obligation: Obligation, cause: Cause, rules: Rules) -> Deadline | None:
+    current = task.deadline
+    if len(task.deadlines) >= ENTRIES_MAX or (current is not None and current.given_by not in _OF_THE_DIRECTIVE):
+        return None
+    ruled = _ruled_deadline(task, obligation, rules)
+    if ruled is None or (current is not None and _same_words(ruled, current)):
+        return None
+    version = current.version + 1 if current is not None else 1
+    return replace(ruled, version=version, document=obligation.source, cause=cause, given_by=GivenBy.CORRECTION)
+
+
+def _same_words(one: Deadline, other: Deadline) -> bool:
+    return (one.nominal, one.policy, hour_of(one)) == (other.nominal, other.policy, hour_of(other))
+
+
+def _ruled_deadline(task: Task, obligation: Obligation, rules: Rules) -> Deadline | None:
+    """What the rule gives this task, as if it were assigned anew at the moment it was assigned."""
+    due = obligation.due
+    match due:
+        case RecurringRule():
+            period = _period(task, due, obligation)
+            return period_deadline(due, period, rules.calendar, cause=task.assigned) if period is not None else None
+        case ConditionalRule():
+            return triggered_deadline(due, date.fromisoformat(task.period or ""), rules.calendar, cause=task.assigned)
+        case _:
+            return single_deadline(due, rules.calendar, cause=task.assigned, document=None)
+
+
+def withdraw(task: Task, reason: Reason, document: Document, *, cause: Cause) -> Decision | None:
+    """End an open task that the corrected directive does not know; None where it has ended anyway."""
+    if not task.is_open:
+        return None
+    return changed(
+        task,
+        FactKind.CANCELLED,
+        reason,
+        cause,
+        previous=task.result,
+        new="discontinued",
+        ended=End("discontinued", reason.value, document, None, cause),
+    )
+
+
+def give_day(task: Task, rule: FixedRule, document: Document, *, cause: Cause, rules: Rules) -> Decision | None:
+    """Name the day of an open task that has none; None where it has one, which only an extension moves."""
+    if not task.is_open or task.deadline is not None:
+        return None
+    found = single_deadline(rule, rules.calendar, cause=cause, document=document)
+    assert found is not None, "a fixed rule names a day"
+    named = replace(found, given_by=GivenBy.REFERENCE)
+    return changed(
+        task,
+        FactKind.DATED,
+        Reason.LAST_DAY_NAMED,
+        cause,
+        previous="",
+        new=named.nominal.isoformat(),
+        deadlines=(named,),
+    )
+
+
+def reschedule(task: Task, obligation: Obligation | None, *, cause: Cause, rules: Rules) -> Decision | None:
+    """The deadline in force by the calendar as it is now; None where no date moves. Quiet: it reminds nobody.
+
+    An overdue is taken back where the legal day moved beyond now. `obligation`: its rule, where it is known, since a
+    rule that counts working days gives another day by another calendar.
+    """
+    current = task.deadline
+    if not task.is_open or current is None or len(task.deadlines) >= ENTRIES_MAX:
+        return None
+    again = _recounted(task, current, obligation, cause, rules) or recalculated(current, rules.calendar, cause=cause)
+    if again is None:
+        return None
+    decision = changed(
+        task,
+        FactKind.RESCHEDULED,
+        Reason.CALENDAR_CHANGED,
+        cause,
+        previous=f"{current.legal.isoformat()} ({current.operational.isoformat()})",
+        new=f"{again.legal.isoformat()} ({again.operational.isoformat()})",
+        deadlines=(*task.deadlines, again),
+    )
+    if task.clock_at(cause.received_at) >= again.due_at:
+        return decision
+    return retract(decision, cause, Reason.CALENDAR_CHANGED)
+
+
+def _recounted(
+    task: Task, current: Deadline, obligation: Obligation | None, cause: Cause, rules: Rules
+) -> Deadline | None:
+    """Working days counted anew, while the directive's own day is in force."""
+    if obligation is None or current.given_by not in _OF_THE_DIRECTIVE:
+        return None
+    match obligation.due:
+        case RelativeRule(working=True) | ConditionalRule(working=True):
+            ruled = _ruled_deadline(task, obligation, rules)
+        case _:
+            return None
+    if ruled is None or ruled.nominal == current.nominal:
+        return None
+    return replace(
+        ruled, version=current.version + 1, document=current.document, cause=cause, given_by=current.given_by
+    )

@@ -1,0 +1,159 @@
+"""Writes tasks: new ones, what time did to them, and steps of events that concern many of them.
+
+Every write is one task document (ADR 0002). A lost race is tried again on what the other writer left.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+
+from services.tasks import metrics, wire
+from services.tasks.domain.decide import advance, assign
+from services.tasks.domain.decision import Decision, FactKind, Rulebook
+from services.tasks.domain.milestones import next_at
+from services.tasks.domain.succession import Move
+from services.tasks.domain.task import Task
+from services.tasks.folding import Fold, Submission, new_token
+from services.tasks.ports import Stored, TaskStore, Untold, Write
+from services.tasks.telling import PartitionOf, Teller
+from shared.contracts.codec import Event
+from shared.runtime.clock import Clock
+from shared.runtime.errors import TransientError
+
+RACES_MAX = 30
+CHUNK = 500
+
+Step = Callable[[Task], Awaitable[Move | Decision | None]]
+"""What is to become of one task; None: nothing."""
+
+
+class TaskWriter:
+    """Writes tasks and tells what they owe."""
+
+    def __init__(
+        self, store: TaskStore, teller: Teller, partition_of: PartitionOf, clock: Clock, rulebook: Rulebook
+    ) -> None:
+        self._store = store
+        self._teller = teller
+        self._partition_of = partition_of
+        self._clock = clock
+        self._rulebook = rulebook
+
+    async def new_write(self, task: Task, event: Event | None, token: str) -> Write:
+        """The first write of a task."""
+        decision = assign(task)
+        rules = self._rulebook.of(task.province)
+        text = wire.snapshot_json(decision.task)
+        metrics.FACTS_OF[FactKind.ASSIGNED].inc()
+        return Write(
+            task=decision.task,
+            text=text,
+            partition=await self._partition_of(task.task_id),
+            offset=-1,
+            steps=(),
+            untold=Untold(token, tuple(wire.message(fact, event, text=text) for fact in decision.facts)),
+            replaces=None,
+            next_at=next_at(decision.task, rules.milestones, rules.calendar),
+            rules=rules.version,
+            history=tuple(wire.change(fact) for fact in decision.facts),
+        )
+
+    async def create(self, tasks: Sequence[Task], event: Event | None) -> int:
+        """Create tasks that do not exist yet and tell them; those that exist are left as they are."""
+        created = 0
+        for start in range(0, len(tasks), CHUNK):
+            token = new_token()
+            writes = {task.task_id: await self.new_write(task, event, token) for task in tasks[start : start + CHUNK]}
+            owed: dict[str, Untold] = {}
+            created += await self.save_new(writes, owed)
+            await self._teller.tell(owed)
+        return created
+
+    async def save_new(self, writes: Mapping[str, Write], owed: dict[str, Untold]) -> int:
+        """Save first writes. Adds to `owed` what they, or an earlier try, still have to tell. Returns how many."""
+        existing = await self._store.save_tasks(list(writes.values()))
+        owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in existing})
+        for task_id, stored in (await self._store.tasks(existing)).items():
+            # Created by an earlier try that did not get round to telling.
+            if stored.untold is not None:
+                owed[task_id] = stored.untold
+        return len(writes) - len(existing)
+
+    async def pass_time(self, due: Mapping[str, Stored], times: Mapping[int, datetime]) -> int:
+        """Fire what is due on tasks, each by its partition's time. Lost races are left to the next turn."""
+        writes: dict[str, Write] = {}
+        token = new_token()
+        recorded_at = self._clock.now()
+        for task_id, stored in due.items():
+            rules = self._rulebook.of(stored.task.province)
+            decision = advance(stored.task, now=times[stored.partition], recorded_at=recorded_at, rules=rules)
+            fold = Fold(stored, rules)
+            fold.pass_to(decision)
+            writes[task_id] = fold.write(token)
+            for fact in decision.facts:
+                metrics.MILESTONES.labels(str(fact.kind)).inc()
+                metrics.LATENESS_SECONDS.observe((recorded_at - fact.cause.received_at).total_seconds())
+        lost = await self._store.save_tasks(list(writes.values()))
+        metrics.LOST_RACES.inc(len(lost))
+        await self._teller.tell({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
+        return len(writes) - len(lost)
+
+    async def change(self, task_ids: Sequence[str], step: Step, *, of: Submission | None = None) -> int:
+        """Change tasks one by one. Returns how many were.
+
+        `of`: the event whose steps these are, one a task at most; without it, the step must know by itself whether it
+        was done.
+        """
+        changed = 0
+        for start in range(0, len(task_ids), CHUNK):
+            left: Collection[str] = task_ids[start : start + CHUNK]
+            for attempt in range(RACES_MAX):
+                if attempt:
+                    await lost_races(len(left), attempt)
+                written, left = await self._change(left, step, of)
+                changed += written
+                if not left:
+                    break
+            else:
+                raise TransientError(f"{len(left)} tasks are written by others all the time")
+        return changed
+
+    async def _change(
+        self, task_ids: Collection[str], step: Step, of: Submission | None
+    ) -> tuple[int, Collection[str]]:
+        """One try. Returns how many were changed, and which ones somebody else wrote meanwhile."""
+        writes: dict[str, Write] = {}
+        successors: dict[str, Write] = {}
+        owed: dict[str, Untold] = {}
+        token = new_token()
+        event = of.event if of is not None else None
+        for task_id, stored in (await self._store.tasks(task_ids)).items():
+            fold = Fold(stored, self._rulebook.of(stored.task.province))
+            if of is not None and fold.has(of):
+                if stored.untold is not None:
+                    owed[task_id] = stored.untold
+                continue
+            found = await step(stored.task)
+            decision = found.decision if isinstance(found, Move) else found
+            if decision is None or decision.rejected:
+                continue
+            if isinstance(found, Move) and found.successor is not None:
+                successors[found.successor.task_id] = await self.new_write(found.successor, event, token)
+            if of is not None:
+                fold.take(of, decision, closes=False)
+            else:
+                fold.pass_to(decision)
+            writes[task_id] = fold.write(token)
+        # The successor first: a task that ended here must go on there, whatever is killed in between.
+        await self.save_new(successors, owed)
+        lost = await self._store.save_tasks(list(writes.values()))
+        owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
+        await self._teller.tell(owed)
+        return len(writes) - len(lost), lost
+
+
+async def lost_races(tasks: int, attempt: int) -> None:
+    """Others wrote these tasks first. Waits a random moment, longer each time."""
+    metrics.LOST_RACES.inc(tasks)
+    await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 jitter
