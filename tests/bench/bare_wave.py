@@ -45,13 +45,13 @@ async def run(mongo_uri: str, name: str, at: datetime) -> tuple[int, float]:
     client = connect(mongo_uri, app_name="bench-bare")
     database = client[name]
     store = Kept(database)
-    handlers = population.parts_of(store).handlers
+    writer = population.wired(store).writer
     query = {"p": {"$in": list(population.PARTITIONS)}, "next_at": {"$eq": at, "$type": "date"}}
     ids = [document["_id"] async for document in database["tasks"].find(query, {"_id": 1})]
     pages: list[tuple[list[UpdateOne], list[str], str]] = []
     for start in range(0, len(ids), PAGE):
         stored = await store.tasks(ids[start : start + PAGE])
-        await handlers.pass_time(stored, dict.fromkeys(population.PARTITIONS, at))
+        await writer.pass_time(stored, dict.fromkeys(population.PARTITIONS, at))
         writes, store.writes = store.writes, []
         pages.append(([_update(one) for one in writes], list(stored), writes[0].untold.token))
     tasks = database["tasks"]

@@ -14,7 +14,7 @@ from services.tasks.sweep import PAGE, Sweep
 from shared.contracts.topics import Topic
 from shared.runtime.consuming import LANES, Consumption
 from shared.runtime.mongodb import Database, Document
-from tests.bench.population import parts_of
+from tests.bench.population import wired
 
 READS: Final = ("find", "distinct", "count", "aggregate")
 
@@ -75,7 +75,7 @@ class Reads:
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(uri, tz_aware=True, event_listeners=[overheard])
         try:
             store = MongoTaskStore(client[database])
-            yield cls(store, parts_of(store).sweep, client[database], overheard)
+            yield cls(store, wired(store).sweep, client[database], overheard)
         finally:
             client.close()
 
