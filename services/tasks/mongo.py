@@ -39,6 +39,8 @@ _OBLIGATION = TypeAdapter(Obligation)
 _DUPLICATE_KEY = 11000
 _TIMED = {"$type": "date"}
 """What the `timers` indexes hold, and what every read that is to use them must ask for."""
+_ENDED = {"$type": "string"}
+"""The same of the index of agencies that are no more: their last day is text."""
 UNTOLD_PAGE = 500
 PARKED_PAGE = 5_000
 STEPS_KEPT = 50
@@ -103,6 +105,13 @@ class MongoTaskStore:
             [
                 IndexModel([("p", ASCENDING), ("next_at", ASCENDING)], partialFilterExpression=timed, name="timers"),
                 IndexModel([("province", ASCENDING), ("directive", ASCENDING)], name="by_directive"),
+            ]
+        )
+        await self._database[Registry.AGENCIES.value].create_indexes(
+            [
+                IndexModel(
+                    [("data.valid_to", ASCENDING)], partialFilterExpression={"data.valid_to": _ENDED}, name="ended"
+                )
             ]
         )
         for registry in Registry:
@@ -351,7 +360,7 @@ class MongoTaskStore:
         return await self._entries(registry, {f"data.{name}": value for name, value in equals.items()})
 
     async def ended_agencies(self) -> Mapping[str, Entry]:
-        return await self._entries(Registry.AGENCIES, {"data.valid_to": {"$ne": None}})
+        return await self._entries(Registry.AGENCIES, {"data.valid_to": _ENDED})
 
     async def _entries(self, registry: Registry, query: Document) -> dict[str, Entry]:
         found = self._database[registry.value].find(query).limit(5_000)

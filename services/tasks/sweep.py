@@ -32,8 +32,8 @@ from shared.runtime.consuming import LANES, Consumption
 log = structlog.get_logger()
 
 PAGE = 500
-PAGES_PER_TURN = 4
-"""Then records get their turn: a wave of timers must not hold submissions up."""
+ROUNDS_PER_TURN = 4
+"""A page of each lane in a round, then that lane's records get their turn: a wave must not hold submissions up."""
 UNTOLD_AFTER_SECONDS = 5.0
 """Real time after which what is untold is taken for a crash's leftover, not for another replica's work in hand."""
 LOOK_EVERY_SECONDS = 2.0
@@ -75,9 +75,15 @@ class Sweep:
         """Partitions that may hold tasks whose dates stand by older rules."""
 
     async def turn(self, consumption: Consumption) -> None:
-        """Sweep the partitions this replica owns, lane by lane, each partition up to its own time."""
+        """Sweep the partitions this replica owns; go on at once, for some rounds, while more is due than a page."""
+        for _ in range(ROUNDS_PER_TURN):
+            if await self._round(consumption):
+                return
+
+    async def _round(self, consumption: Consumption) -> bool:
+        """Sweep lane by lane, each partition up to its own time. Returns whether no page was full."""
         reached: dict[int, datetime] = {}
-        finished = True
+        finished = none_left = True
         look = time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS
         if look:
             self._looked_at = time.monotonic()
@@ -95,13 +101,15 @@ class Sweep:
                 if look:
                     await self.reschedule(times)
                 await self.open_periods(times)
-                finished = await self.fire_due(times) and len(times) == len(owned) and finished
+                none_left = await self.fire_due(times) and none_left
+                finished = none_left and len(times) == len(owned) and finished
         await self._note(reached)
         if not consumption.owned(SUBMISSIONS):
             # Nothing owned, nothing behind: an old figure would look like time standing still.
             metrics.PARTITION_TIME.set(0)
         elif finished and reached:
             metrics.PARTITION_TIME.set(min(reached.values()).timestamp())
+        return none_left
 
     async def _note(self, times: Mapping[int, datetime]) -> None:
         if time.monotonic() - self._noted_at >= NOTE_EVERY_SECONDS:
@@ -259,16 +267,11 @@ class Sweep:
         log.info("tasks.rescheduled", looked_at=len(page))
 
     async def fire_due(self, times: Mapping[int, datetime]) -> bool:
-        """Fire milestones whose time has come, some pages of them. Returns whether none is left."""
-        for _ in range(PAGES_PER_TURN):
-            due = await self._store.due(times, PAGE)
-            if not due:
-                return True
-            ready = await self._without_waiting(due)
-            await self._writer.pass_time(ready, times)
-            if len(ready) < len(due):
-                return False
-        return False
+        """Fire a page of milestones whose time has come. Returns whether none is left."""
+        due = await self._store.due(times, PAGE)
+        ready = await self._without_waiting(due)
+        fired = await self._writer.pass_time(ready, times) if ready else 0
+        return fired == len(due) < PAGE
 
     async def _without_waiting(self, due: Mapping[str, Stored]) -> Mapping[str, Stored]:
         """Leave out tasks that parked submissions wait for: another replica may have made them just now, and what was

@@ -8,13 +8,14 @@ import tempfile
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from deploy.local.broker import KafkaKind
 from deploy.local.processes import REPOSITORY_ROOT
 from deploy.local.stack import Stack, StackOptions
-from tests.bench import apply, end_to_end, ingest, lives
+from tests.bench import apply, end_to_end, ingest, lives, timers
 from tests.bench.figures import Figure, merged
 from tests.bench.probes import CouldNotMeasureError
 from tests.support.workload import START
@@ -38,9 +39,13 @@ class Part:
         return frozenset((*self.metrics, *(f"memory_mb_{service}" for service in self.services)))
 
 
-PARTS: Final = tuple(
-    Part(module.SERVICES, module.ENV, module.METRICS, module.measure) for module in (ingest, apply, end_to_end)
-)
+def parts(tasks: int) -> tuple[Part, ...]:
+    """All of them; the timers among so many tasks."""
+    measure_timers = partial(timers.measure, tasks=tasks)
+    return (
+        *(Part(one.SERVICES, one.ENV, one.METRICS, one.measure) for one in (ingest, apply, end_to_end)),
+        Part(timers.SERVICES, timers.ENV, timers.METRICS, measure_timers),
+    )
 
 
 async def measured(part: Part, rounds: int) -> dict[str, Figure]:
@@ -72,14 +77,17 @@ def main() -> int:
     """Entry point: 1 when something could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds of each ratio (default: 5)")
-    known = sorted(frozenset().union(*(part.names for part in PARTS)))
+    parser.add_argument(
+        "--tasks", type=int, default=timers.TASKS_DEFAULT, help="tasks among which timers are measured (default: 1M)"
+    )
+    known = sorted(frozenset().union(*(part.names for part in parts(timers.TASKS_DEFAULT))))
     parser.add_argument("--only", nargs="+", choices=known, default=known, metavar="NAME", help=", ".join(known))
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds is at least 1")
     found: dict[str, Figure] = {}
     failed = False
-    for part in (one for one in PARTS if one.names & set(options.only)):
+    for part in (one for one in parts(options.tasks) if one.names & set(options.only)):
         sys.stderr.write(f"measuring {', '.join(part.metrics)} …\n")
         try:
             found = merged(found, asyncio.run(measured(part, options.rounds)))
@@ -97,7 +105,7 @@ def main() -> int:
 def table(figures: Mapping[str, Figure]) -> Sequence[str]:
     """One line a figure, misses in plain words."""
     return [
-        f"{name:21}{figure.value:>9} {figure.unit:6}target {figure.target:9}"
+        f"{name:29}{figure.value:>9} {figure.unit:6}target {figure.target:9}"
         f"{'misses its target' if figure.misses else '':19}{figure.baseline}"
         for name, figure in figures.items()
     ]

@@ -1,6 +1,7 @@
 """What was measured, beside what, and whether it is enough."""
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -10,6 +11,13 @@ from deploy.local.stack import Service
 RATIO_TARGET = ">= 0.4"
 MEMORY_TARGET = "<= 150"
 NO_TARGET = "none yet"
+KEYS_PER_DUE_TARGET = "<= 1.5"
+WAVE_TARGET = ">= 0.6"
+WAVE_LAG_TARGET = "< 5"
+LATENESS_P50_TARGET = "<= 0.25"
+LATENESS_P99_TARGET = "<= 1"
+RIVAL_TARGET = "< 1"
+GROWTH_TARGET = "<= 1.3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,30 +34,38 @@ class Figure:
     def misses(self) -> bool:
         """Whether it has a target and does not reach it."""
         sign, _, text = self.target.partition(" ")
-        if sign not in {">=", "<="}:
-            return False
-        return self.value < float(text) if sign == ">=" else self.value > float(text)
+        reached = _REACHED.get(sign)
+        return reached is not None and not reached(self.value, float(text))
 
 
-def ratio(ours: Sequence[float], bare: Sequence[float], baseline: str) -> Figure:
+_REACHED: Mapping[str, Callable[[float, float], bool]] = {">=": operator.ge, "<=": operator.le, "<": operator.lt}
+
+
+def ratio(
+    ours: Sequence[float], bare: Sequence[float], baseline: str, *, of: str = "events/s", target: str = RATIO_TARGET
+) -> Figure:
     """The median of the rounds' ratios: what slows the machine for a while slows both sides of its round."""
     each = [one / other for one, other in zip(ours, bare, strict=True)]
     said = (
-        f"{baseline}: {median(bare):,.0f} events/s (ours {median(ours):,.0f}); "
+        f"{baseline}: {median(bare):,.0f} {of} (ours {median(ours):,.0f}); "
         f"{len(each)} alternating rounds, {min(each):.2f} to {max(each):.2f}"
     )
-    return Figure(round(median(each), 3), "ratio", said, RATIO_TARGET)
+    return Figure(round(median(each), 3), "ratio", said, target)
+
+
+def peak_mb(service: Service) -> float:
+    """The largest resident size (VmHWM) of a service's process so far."""
+    status = Path(f"/proc/{service.process.pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
 
 
 def memory(services: Sequence[Service], load: str) -> dict[str, Figure]:
     """The peak of each service's process so far."""
-    found = {}
-    for service in services:
-        status = Path(f"/proc/{service.process.pid}/status").read_text()
-        peak_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
-        said = f"peak resident size (VmHWM) of the process after: {load}"
-        found[f"memory_mb_{service.name}"] = Figure(round(peak_kib / 1024, 1), "MB", said, MEMORY_TARGET)
-    return found
+    said = f"peak resident size (VmHWM) of the process after: {load}"
+    return {
+        f"memory_mb_{service.name}": Figure(round(peak_mb(service), 1), "MB", said, MEMORY_TARGET)
+        for service in services
+    }
 
 
 def merged(found: Mapping[str, Figure], more: Mapping[str, Figure]) -> dict[str, Figure]:

@@ -21,16 +21,16 @@ from pymongo import WriteConcern
 
 from services.tasks.domain.calendar import ICT
 from services.tasks.domain.deadlines import Boundary, DueRule, FixedRule, OpenEndedRule
-from services.tasks.domain.decide import Rules
+from services.tasks.domain.decision import Rulebook
 from services.tasks.domain.directive import Obligation, tasks_of
-from services.tasks.domain.task import Cause, Task
-from services.tasks.handlers import TaskHandlers
+from services.tasks.domain.task import Cause, Document, Task
 from services.tasks.mongo import MongoTaskStore
 from services.tasks.ports import Message, TaskStore
-from services.tasks.rules import read_rules
+from services.tasks.rules import read_rulebook
 from services.tasks.settings import Settings
 from services.tasks.sweep import Sweep
-from services.tasks.telling import Teller
+from services.tasks.wiring import wire_up
+from services.tasks.writing import TaskWriter
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.clock import ScaledClock
 from shared.runtime.mongodb import Database
@@ -115,21 +115,21 @@ def assigned(waiting: Sequence[datetime], tasks: int) -> list[Deadline]:
 
 
 @cache
-def rules() -> Rules:
+def rulebook() -> Rulebook:
     """The rules that tasks runs by unless told otherwise."""
     fields = Settings.model_fields
-    return read_rules(fields["calendar_file"].default, fields["policy_file"].default)
+    return read_rulebook(fields["calendar_file"].default, fields["policy_file"].default)
 
 
-class Parts(NamedTuple):
-    """Of tasks, wired as its app does it."""
+class Wired(NamedTuple):
+    """Parts of tasks on a store, with nobody to tell; their clock stands at REMINDED_AT."""
 
-    handlers: TaskHandlers
+    writer: TaskWriter
     sweep: Sweep
 
 
-def parts_of(store: TaskStore) -> Parts:
-    """The parts on a store, with nobody to tell; their clock stands at REMINDED_AT."""
+def wired(store: TaskStore) -> Wired:
+    """Build them as the service does."""
     clock = ScaledClock(REMINDED_AT, 0, 0)
 
     async def publish(_: Sequence[Message]) -> None:
@@ -138,21 +138,17 @@ def parts_of(store: TaskStore) -> Parts:
     async def at(key: str) -> int:
         return partition_of(key)
 
-    async def shape(_: object) -> None:
-        raise AssertionError("no submission comes this way")
-
-    teller = Teller(store, publish, clock)
-    handlers = TaskHandlers(store, teller, at, clock, rules(), shape, tasks_together=CHUNK)
-    return Parts(handlers, Sweep(store, teller, handlers, at, clock, rules()))
+    parts = wire_up(store, publish, at, clock, rulebook(), tasks_together=CHUNK)
+    return Wired(TaskWriter(store, parts.teller, at, clock, rulebook()), parts.sweep)
 
 
 async def product_makes(database: Database, wanted: Mapping[Place, Deadline]) -> dict[str, RawBSONDocument]:
     """These tasks, as the product's own code writes them into this database. Raw, by task id."""
     store = MongoTaskStore(database)
-    handlers = parts_of(store).handlers
-    await handlers.create([_task(where, due) for where, due in wanted.items()], None)
+    writer = wired(store).writer
+    await writer.create([_task(where, due) for where, due in wanted.items()], None)
     waiting = [where.task_id for where, due in wanted.items() if isinstance(due, datetime)]
-    await handlers.pass_time(await store.tasks(waiting), dict.fromkeys(PARTITIONS, REMINDED_AT))
+    await writer.pass_time(await store.tasks(waiting), dict.fromkeys(PARTITIONS, REMINDED_AT))
     return await _raw_documents(database, [where.task_id for where in wanted])
 
 
@@ -172,8 +168,9 @@ def _task(where: Place, due: Deadline) -> Task:
         reviewer=STANDING,
         prior_document=None,
         issued=Cause(f"//bench/{OFFICE}#{where.directive}", OFFICE, START, START),
+        source=Document(START.date(), where.directive, "UBND"),
     )
-    (task,) = tasks_of(obligation, until=START, recorded_at=START, rules=rules())
+    (task,) = tasks_of(obligation, until=START, recorded_at=START, rules=rulebook().common)
     return task
 
 

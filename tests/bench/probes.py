@@ -5,14 +5,16 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import httpx
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from deploy.local.processes import REPOSITORY_ROOT
 from deploy.local.stack import Service
 from shared.contracts.topics import Topic
+
+Record: TypeAlias = "ConsumerRecord[Any, Any]"
 
 CONSUMED: Final = "dondoc_consumed_records_total"
 WAIT_SECONDS_MAX: Final = 300.0
@@ -47,24 +49,20 @@ class Counters:
         text = (await self._client.get(f"{service.url}/metrics")).text
         return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(names))
 
-    async def consumed(self, service: Service) -> int:
-        """Records that a service is done with."""
-        return int(await self.total(service, CONSUMED))
-
-    async def reaches(self, service: Service, expected: int) -> None:
-        """Wait until a service is done with so many records.
+    async def reaches(self, service: Service, expected: int, metric: str = CONSUMED) -> None:
+        """Wait until a service is done with so many records, or another metric of it is as high.
 
         A look costs the service some milliseconds, so the next one is taken half way to where the end is in sight.
         """
-        first, began = await self.consumed(service), time.monotonic()
+        first, began = await self.total(service, metric), time.monotonic()
         consumed = first
         while consumed < expected:
             elapsed = time.monotonic() - began
             if elapsed > WAIT_SECONDS_MAX:
-                raise CouldNotMeasureError(f"{service.name} is done with {consumed} of {expected} records")
+                raise CouldNotMeasureError(f"{service.name}: {metric} is {consumed:.0f}, not {expected}")
             remaining = elapsed * (expected - consumed) / (consumed - first) if consumed > first else 0.1
             await asyncio.sleep(min(max(remaining / 2, LOOK_SECONDS_MIN), LOOK_SECONDS_MAX))
-            consumed = await self.consumed(service)
+            consumed = await self.total(service, metric)
 
     async def quiet(self, services: list[Service], *names: str) -> None:
         """Wait until these metrics have stood still for a while."""
@@ -92,8 +90,31 @@ async def end_offsets(bootstrap: str, topic: Topic) -> Mapping[int, int]:
         await consumer.stop()
 
 
+async def records_since(bootstrap: str, topic: Topic, offsets: Mapping[int, int]) -> list[Record]:
+    """What a topic holds from these offsets on, up to now."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic.name, number) for number in offsets]
+        consumer.assign(partitions)
+        for one in partitions:
+            consumer.seek(one, offsets[one.partition])
+        ends = await consumer.end_offsets(partitions)
+        expected = sum(ends[one] - offsets[one.partition] for one in partitions)
+        found: list[Record] = []
+        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        while len(found) < expected:
+            if time.monotonic() > deadline:
+                raise CouldNotMeasureError(f"{topic.name} could not be read to its end")
+            for some in (await consumer.getmany(timeout_ms=1_000)).values():
+                found += some
+        return found
+    finally:
+        await consumer.stop()
+
+
 async def child(module: str, *arguments: str) -> list[float]:
-    """Run a module of this folder in a process of its own; it prints a count and seconds."""
+    """Run a module of this folder in a process of its own; it prints numbers, mostly a count and seconds."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

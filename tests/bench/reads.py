@@ -1,10 +1,10 @@
 """What the sweep's own reads examine: they are overheard on their way to MongoDB, and explained there."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
@@ -14,7 +14,9 @@ from services.tasks.sweep import PAGE, Sweep
 from shared.contracts.topics import Topic
 from shared.runtime.consuming import LANES, Consumption
 from shared.runtime.mongodb import Database, Document
-from tests.bench.population import parts_of
+from tests.bench.population import wired
+
+LetIn: TypeAlias = Callable[[], Awaitable[None]]
 
 READS: Final = ("find", "distinct", "count", "aggregate")
 
@@ -75,7 +77,7 @@ class Reads:
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(uri, tz_aware=True, event_listeners=[overheard])
         try:
             store = MongoTaskStore(client[database])
-            yield cls(store, parts_of(store).sweep, client[database], overheard)
+            yield cls(store, wired(store).sweep, client[database], overheard)
         finally:
             client.close()
 
@@ -86,10 +88,13 @@ class Reads:
             await self.store.due({one: now for one, now in times.items() if one % LANES == lane}, PAGE)
         return await self._explained()
 
-    async def turn(self, times: Mapping[int, datetime]) -> list[Examined]:
-        """Everything a whole turn of the sweep reads while these are the partitions' times. It writes what is due."""
+    async def turn(self, times: Mapping[int, datetime], *, let_in: LetIn | None = None) -> list[Examined]:
+        """Everything a whole turn of the sweep reads while these are the partitions' times. It writes what is due.
+
+        `let_in` is called whenever a lane is let go: records would come in now.
+        """
         self.overheard.taken()
-        await self.sweep.turn(cast(Consumption, _AtRest(times)))
+        await self.sweep.turn(cast(Consumption, _AtRest(times, let_in)))
         return await self._explained()
 
     async def _explained(self) -> list[Examined]:
@@ -124,10 +129,13 @@ class _AtRest:
     """As much of a Consumption as the sweep sees, with no record anywhere."""
 
     times: Mapping[int, datetime]
+    let_in: LetIn | None
 
     @asynccontextmanager
     async def holding(self, lane: int) -> AsyncIterator[None]:
         yield
+        if self.let_in is not None:
+            await self.let_in()
 
     def owned(self, _: Topic, lane: int | None = None) -> list[int]:
         return [one for one in self.times if lane in {None, one % LANES}]

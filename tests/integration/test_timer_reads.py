@@ -2,9 +2,12 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
+from services.tasks import sweep
+from shared.runtime.consuming import LANES
 from tests.bench import population
 from tests.bench.reads import Reads
 from tests.support.database import fresh_database
@@ -44,3 +47,23 @@ async def test_a_turn_with_nothing_to_do_reads_no_document(reads: Reads) -> None
     assert all(one.is_bounded for one in found if one.stages != ("EOF",)), found
     assert sum(one.documents for one in found) == 0
     assert {"tasks", "obligations", "parked"} <= {one.collection for one in found}
+
+
+async def test_a_wave_lets_records_in_after_every_page(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """INVARIANT: a lane is held for one page of milestones at a time, however many are due.
+
+    If this broke, a midnight's deadlines would hold up what agencies send: a lane that is held soon holds up all.
+    """
+    monkeypatch.setattr(sweep, "PAGE", 3)
+    fired: list[int] = []
+
+    async def let_in() -> None:
+        over = reads.database["tasks"].find({"due_at": {"$lte": AFTER}, "next_at": {"$gt": AFTER}})
+        fired.append(len(await over.to_list(None)))
+
+    await reads.turn(dict.fromkeys(population.PARTITIONS, AFTER), let_in=let_in)
+
+    pages = [later - before for before, later in pairwise([0, *fired])]
+    assert max(pages) == 3
+    assert sum(pages) == DUE
+    assert len(pages) > LANES, "one turn goes on while more is due"
