@@ -1,6 +1,7 @@
 """Directives and their obligations: issued, corrected, revoked; triggered, dated, paused.
 
-A directive is a series of idempotent steps: its obligations, then its tasks, one document each.
+A directive is a series of idempotent steps: its obligations, then its tasks, one document each. None lets time pass on
+a task: it comes through the province's partition, which may be ahead of the task's own.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from services.tasks.domain.agencies import Agency, Problem, ProblemKind, members
 from services.tasks.domain.calendar import local_day
 from services.tasks.domain.commands import Cancel
 from services.tasks.domain.deadlines import ConditionalRule, FixedRule, RecurringRule, single_deadline
-from services.tasks.domain.decide import after_time, decide
+from services.tasks.domain.decide import decide
 from services.tasks.domain.decision import Decision, Rulebook, Rules
 from services.tasks.domain.dependencies import CircleError, dependencies
 from services.tasks.domain.directive import Obligation, Pause, occurrence_tasks, tasks_of
@@ -128,16 +129,8 @@ class DirectiveKeeper:
         rules = self._rulebook.of(province)
 
         async def step(task: Task) -> Decision | None:
-            origin = await self._origin(task)
-            return after_time(
-                task,
-                lambda now: correction.align(
-                    now, by_clause.get(task.clause), origin, obligations[0].source, cause, rules
-                ),
-                at=cause.received_at,
-                recorded_at=cause.recorded_at,
-                rules=rules,
-            )
+            obligation, origin = by_clause.get(task.clause), await self._origin(task)
+            return correction.align(task, obligation, origin, obligations[0].source, cause, rules)
 
         ids = await self._store.open_task_ids(province, directive)
         return await self._writer.change(ids, step, of=as_step(submission))
@@ -171,7 +164,7 @@ class DirectiveKeeper:
         rules = self._rulebook.of(province)
 
         async def step(task: Task) -> Decision | None:
-            return decide(task, command, cause=cause, rules=rules)
+            return decide(task, command, cause=cause, rules=rules, time_passes=False)
 
         ids = await self._store.open_task_ids(province, data.directive)
         ended = await self._writer.change(ids, step, of=as_step(submission))
@@ -220,13 +213,7 @@ class DirectiveKeeper:
         document, rules = wire.document(data.document), self._rulebook.of(province)
 
         async def step(task: Task) -> Decision | None:
-            return after_time(
-                task,
-                lambda now: correction.give_day(now, rule, document, cause=cause, rules=rules),
-                at=cause.received_at,
-                recorded_at=cause.recorded_at,
-                rules=rules,
-            )
+            return correction.give_day(task, rule, document, cause=cause, rules=rules)
 
         ids = await self._store.open_task_ids(province, data.directive, data.clause)
         dated = await self._writer.change(ids, step, of=as_step(submission))

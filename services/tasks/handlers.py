@@ -7,6 +7,7 @@ killed between two steps, a redelivery or the sweep finishes.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from itertools import islice
 
 import structlog
@@ -14,8 +15,8 @@ import structlog
 from services.tasks import metrics, wire
 from services.tasks.domain.calendar import local_day
 from services.tasks.domain.commands import Command, Contribute, Reassign
-from services.tasks.domain.decide import decide
-from services.tasks.domain.decision import Decision, Reason, Rulebook, rejected
+from services.tasks.domain.decide import decide, reject
+from services.tasks.domain.decision import Decision, Reason, Rulebook
 from services.tasks.domain.succession import succeed, successor_id
 from services.tasks.domain.task import Cause, Task
 from services.tasks.folding import Fold, Submission, is_foreign, new_token, parked_submission
@@ -32,12 +33,15 @@ from services.tasks.ports import (
 )
 from services.tasks.telling import Teller
 from services.tasks.writing import RACES_MAX, TaskWriter, lost_races
+from shared.contracts.codec import Event
 from shared.runtime.clock import Clock
 from shared.runtime.consuming import Received
 from shared.runtime.errors import PermanentError, TransientError
 
 log = structlog.get_logger()
 
+PARKED_HOURS_MAX = 24
+"""How long before its task a submission may have been received."""
 GROUPS_AT_ONCE = 2
 """One computes while the other waits."""
 
@@ -91,6 +95,8 @@ class TaskHandlers:
             if before is None:
                 fresh.append(submission)
             elif before.position == submission.position:
+                # Ours of before, or another replica's that took over: it may have parked what we do not know of.
+                self._teller.note_parked({submission.position.partition}, any_parked=True)
                 if before.outcome is Outcome.IN_FLIGHT:
                     fresh.append(submission)
             elif before.digest == submission.entry.digest:
@@ -155,6 +161,7 @@ class TaskHandlers:
             waiting = {task_id: some for task_id, some in waiting.items() if task_id in stored}
             await self._parked_first(waiting, stored)
             await self._drop_settled(waiting)
+            await self._drop_early(waiting, stored)
             writes: dict[str, Write] = {}
             successors: dict[str, Write] = {}
             for task_id, some in waiting.items():
@@ -194,6 +201,21 @@ class TaskHandlers:
         for some in waiting.values():
             some[:] = [one for one in some if one.entry.key not in settled]
 
+    async def _drop_early(self, waiting: Mapping[str, list[Submission]], stored: Mapping[str, Stored]) -> None:
+        """What was received a day before its task was assigned is given up, whoever was away when that day was over."""
+        for task_id, some in waiting.items():
+            latest = stored[task_id].task.assigned.received_at - timedelta(hours=PARKED_HOURS_MAX)
+            for one in [one for one in some if wire.received_at(one.event) <= latest]:
+                await self.give_up(one.event)
+                some.remove(one)
+
+    async def give_up(self, event: Event) -> None:
+        """Reject a submission whose task did not become known in time."""
+        task_id = wire.task_id(event)
+        detail = f"No directive made task {task_id} known within {PARKED_HOURS_MAX} hours. Check the task id."
+        cause = wire.cause_of(event, recorded_at=self._clock.now())
+        await self._teller.reject(event, reason="unknown_task", detail=detail, at=cause)
+
     async def _fold(
         self, stored: Stored, submissions: Iterable[Submission], successors: dict[str, Write], token: str
     ) -> Write | None:
@@ -205,7 +227,7 @@ class TaskHandlers:
             command = wire.command(submission.event.data)
             assert command is not None, "an event with a task id is a command on a task"
             cause = self._cause(submission)
-            decision = await self._decide(fold.task, command, cause)
+            decision = await self._decide(fold.task, command, cause, time_passes=not submission.foreign)
             if isinstance(command, Reassign) and not decision.rejected:
                 asked = fold.task.succession is not None
                 successor = succeed(decision.task, command.to_agency, cause, with_work=asked)
@@ -213,21 +235,22 @@ class TaskHandlers:
             fold.take(submission, decision)
         return fold.write(token) if fold.touched else None
 
-    async def _decide(self, task: Task, command: Command, cause: Cause) -> Decision:
+    async def _decide(self, task: Task, command: Command, cause: Cause, *, time_passes: bool) -> Decision:
+        rules = self._rulebook.of(task.province)
         if isinstance(command, Reassign):
             agency_id = f"{task.province}/{command.to_agency}"
             if not await self._store.entries(Registry.AGENCIES, [agency_id]):
-                return rejected(task, Reason.UNKNOWN_AGENCY, cause)
+                return reject(task, Reason.UNKNOWN_AGENCY, cause=cause, rules=rules)
             successor = successor_id(task, command.to_agency)
             there = (await self._store.tasks([successor])).get(successor)
             # One that this very command made before a crash is no obstacle; and whoever was asked to choose may choose
             # an agency that has a share of its own: the two become one.
             taken = there is not None and there.task.predecessor != task.task_id
             if taken and not task.ended and task.succession is None:
-                return rejected(task, Reason.SAME_AGENCY, cause)
+                return reject(task, Reason.SAME_AGENCY, cause=cause, rules=rules)
         elif isinstance(command, Contribute):
             command = replace(command, stands_for=await self._predecessors(task, cause))
-        return decide(task, command, cause=cause, rules=self._rulebook.of(task.province))
+        return decide(task, command, cause=cause, rules=rules, time_passes=time_passes)
 
     async def _predecessors(self, task: Task, cause: Cause) -> frozenset[str]:
         """Cooperating agencies that were reorganised into the one that speaks."""

@@ -454,6 +454,10 @@ class MongoTaskStore:
         found = self._obligations.find(_due_query(times)).sort("next_at", ASCENDING).limit(limit)
         return [_obligation_state(document) async for document in found]
 
+    async def next_opening(self, obligation_id: str) -> datetime | None:
+        found = await self._obligations.find_one({"_id": obligation_id}, {"next_at": 1})
+        return found["next_at"] if found else None
+
     async def note_times(self, times: Mapping[int, datetime]) -> None:
         if times:
             await self._partitions.bulk_write(
@@ -463,6 +467,10 @@ class MongoTaskStore:
 
     async def time_of(self, partition: int) -> datetime | None:
         found = await self._partitions.find_one({"_id": partition})
+        return found["time"] if found else None
+
+    async def slowest_time(self) -> datetime | None:
+        found = await self._partitions.find_one(sort=[("time", ASCENDING)])
         return found["time"] if found else None
 
     # -- reading ---------------------------------------------------------------------------------------------------

@@ -361,10 +361,18 @@ class TaskStore(Protocol):
         """Recurring obligations whose next period begins by their partition's time."""
         ...
 
+    async def next_opening(self, obligation_id: str) -> datetime | None:
+        """When an obligation's next period opens; None: it does not recur, has ended or is not known."""
+        ...
+
     async def note_times(self, times: Mapping[int, datetime]) -> None:
         """Tell the other replicas how far each partition has come."""
         ...
 
     async def time_of(self, partition: int) -> datetime | None:
         """How far a partition has come, whoever owns it."""
+        ...
+
+    async def slowest_time(self) -> datetime | None:
+        """How far the slowest partition has come."""
         ...

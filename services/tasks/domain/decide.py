@@ -72,22 +72,24 @@ _MILESTONE_FACTS = {
 }
 
 
-def decide(task: Task, command: Command, *, cause: Cause, rules: Rules) -> Decision:
+def decide(task: Task, command: Command, *, cause: Cause, rules: Rules, time_passes: bool = True) -> Decision:
     """Apply a command as of the moment it was received. Time passes first, so that order of arrival decides nothing.
 
     The result depends on the facts and on `cause.received_at`, not on when somebody got round to it.
+
+    `time_passes`: not for what comes through another partition than the task's own (money, a directive). That one may
+    be ahead: a result that was received in time may still stand in the backlog of the task's own.
     """
+    if not time_passes:
+        return _rule(task, command, cause, rules)
     passed = advance(task, now=cause.received_at, recorded_at=cause.recorded_at, rules=rules)
     return preceded(passed, _rule(passed.task, command, cause, rules))
 
 
-def after_time(
-    task: Task, step: Callable[[Task], Decision | None], *, at: datetime, recorded_at: datetime, rules: Rules
-) -> Decision | None:
-    """A step that no command stands for, as of an instant: time passes first here too. None where it does nothing."""
-    passed = advance(task, now=at, recorded_at=recorded_at, rules=rules)
-    decision = step(passed.task)
-    return preceded(passed, decision) if decision is not None else None
+def reject(task: Task, reason: Reason, *, cause: Cause, rules: Rules) -> Decision:
+    """A rejection found outside these rules, e.g. against the registry. Time passes first here too."""
+    passed = advance(task, now=cause.received_at, recorded_at=cause.recorded_at, rules=rules)
+    return preceded(passed, rejected(passed.task, reason, cause))
 
 
 def _rule(task: Task, command: Command, cause: Cause, rules: Rules) -> Decision:

@@ -69,6 +69,11 @@ class Obligation:
         return max(words, key=lambda cause: cause.received_at)
 
 
+def obligation_id_of(task_id: str) -> str:
+    """The obligation that a task is a share of."""
+    return "/".join(task_id.split("/")[:3])
+
+
 def tasks_of(obligation: Obligation, *, until: datetime, recorded_at: datetime, rules: Rules) -> Iterator[Task]:
     """The tasks an obligation has made by an instant; for a recurring one, those of all periods begun."""
     due = obligation.due

@@ -23,6 +23,11 @@ class Edge:
     document: Document
     cause: Cause
 
+    @property
+    def moves_from(self) -> datetime:
+        """When tasks begin to move: on the day it takes effect, or when it was told, if that was later."""
+        return max(self.effective_at, self.cause.received_at)
+
 
 def parties(task: Task) -> tuple[str, ...]:
     """Agencies whose end would concern an open task: its own, while nobody has been asked yet, and its reviewer."""
@@ -139,7 +144,7 @@ def plain_successor(agency: str, edges: Mapping[str, Edge], at: datetime) -> str
 
 def moves_at(task: Task, edge: Edge) -> datetime:
     """The day the reorganisation takes effect on; when it was told late, or the task came later, from then on."""
-    return max(edge.effective_at, edge.cause.received_at, task.assigned.received_at)
+    return max(edge.moves_from, task.assigned.received_at)
 
 
 def _cause(task: Task, edge: Edge, recorded_at: datetime) -> Cause:
