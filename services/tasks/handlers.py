@@ -7,7 +7,7 @@ killed between two steps, a redelivery or the sweep finishes.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 import structlog
@@ -50,6 +50,8 @@ log = structlog.get_logger()
 
 RACES_MAX = 30
 CHUNK = 500
+PARKED_HOURS_MAX = 24
+"""How long before its task a submission may have been received."""
 GROUPS_AT_ONCE = 2
 """One computes while the other waits."""
 
@@ -103,6 +105,8 @@ class TaskHandlers:
             if before is None:
                 fresh.append(submission)
             elif before.position == submission.position:
+                # Ours of before, or another replica's that took over: it may have parked what we do not know of.
+                self._teller.note_parked({submission.position.partition}, any_parked=True)
                 if before.outcome is Outcome.IN_FLIGHT:
                     fresh.append(submission)
             elif before.digest == submission.entry.digest:
@@ -167,6 +171,7 @@ class TaskHandlers:
             waiting = {task_id: some for task_id, some in waiting.items() if task_id in stored}
             await self._parked_first(waiting, stored)
             await self._drop_settled(waiting)
+            await self._drop_early(waiting, stored)
             writes: dict[str, Write] = {}
             successors: dict[str, Write] = {}
             for task_id, some in waiting.items():
@@ -206,6 +211,23 @@ class TaskHandlers:
         for some in waiting.values():
             some[:] = [one for one in some if one.entry.key not in settled]
 
+    async def _drop_early(self, waiting: Mapping[str, list[Submission]], stored: Mapping[str, Stored]) -> None:
+        """What was received a day before its task was assigned is given up, whoever was away when that day was over."""
+        for task_id, some in waiting.items():
+            assigned_at = stored[task_id].task.assigned.received_at
+            latest = assigned_at - timedelta(hours=PARKED_HOURS_MAX)
+            for one in [one for one in some if wire.received_at(one.event) <= latest]:
+                await self.give_up(one.event)
+                some.remove(one)
+
+    async def give_up(self, event: Event) -> None:
+        """Reject a submission whose task did not become known in time."""
+        detail = (
+            f"No directive made task {wire.task_id(event)} known within {PARKED_HOURS_MAX} hours. Check the task id."
+        )
+        cause = wire.cause_of(event, recorded_at=self._clock.now())
+        await self._teller.reject(event, reason="unknown_task", detail=detail, at=cause)
+
     async def _fold(
         self, stored: Stored, submissions: Iterable[Submission], successors: dict[str, Write], token: str
     ) -> Write | None:
@@ -217,21 +239,24 @@ class TaskHandlers:
             command = wire.command(submission.event.data)
             assert command is not None, "an event with a task id is a command on a task"
             cause = self._cause(submission)
-            decision = await self._decide(fold.task, command, cause)
+            decision = await self._decide(fold.task, command, cause, time_passes=not submission.foreign)
             if isinstance(command, Reassign) and not decision.rejected:
                 successor = succeed(decision.task, command.to_agency, cause)
                 successors[successor.task_id] = await self.new_write(successor, submission.event, token)
             fold.take(submission, decision)
         return fold.write(token) if fold.touched else None
 
-    async def _decide(self, task: Task, command: Command, cause: Cause) -> Decision:
+    async def _decide(self, task: Task, command: Command, cause: Cause, *, time_passes: bool) -> Decision:
         if isinstance(command, Reassign):
             agency_id = f"{task.province}/{command.to_agency}"
             if not await self._store.entries(Registry.AGENCIES, [agency_id]):
-                return reject(task, Reason.UNKNOWN_AGENCY, cause=cause)
-            if await self._store.tasks([successor_id(task, command.to_agency)]) and not task.ended:
-                return reject(task, Reason.SAME_AGENCY, cause=cause)
-        return decide(task, command, cause=cause, rules=self._rules)
+                return reject(task, Reason.UNKNOWN_AGENCY, cause=cause, rules=self._rules)
+            successor = successor_id(task, command.to_agency)
+            known = (await self._store.tasks([successor])).get(successor)
+            # Made by this very event: whoever did it died, or lost the race, before the transfer itself was written.
+            if known is not None and known.task.assigned.event_id != cause.event_id and not task.ended:
+                return reject(task, Reason.SAME_AGENCY, cause=cause, rules=self._rules)
+        return decide(task, command, cause=cause, rules=self._rules, time_passes=time_passes)
 
     async def _park(self, submissions: Sequence[Submission]) -> None:
         """Keep what is about a task that is not known; its directive may be on its way."""
@@ -339,7 +364,13 @@ class TaskHandlers:
                 if stored.untold is not None:
                     owed[task_id] = stored.untold
                 continue
-            decision = decide(stored.task, command, cause=self._cause(submission), rules=self._rules)
+            decision = decide(
+                stored.task,
+                command,
+                cause=self._cause(submission),
+                rules=self._rules,
+                time_passes=not submission.foreign,
+            )
             if decision.rejected:
                 continue
             fold.take(submission, decision, closes=False)

@@ -340,22 +340,25 @@ class MongoTaskStore:
 
     async def save_obligation(self, state: ObligationState) -> None:
         obligation = state.obligation
-        later: Document = (
-            {"$max": {"next_at": state.next_at}} if state.next_at is not None else {"$set": {"next_at": None}}
-        )
-        await self._obligations.update_one(
-            {"_id": obligation.obligation_id},
-            {
-                "$setOnInsert": {
-                    "p": state.partition,
-                    "province": obligation.province,
-                    "directive": obligation.directive,
-                    "obligation": _OBLIGATION.dump_python(obligation, mode="json"),
-                },
-                **later,
-            },
-            upsert=True,
-        )
+        first = {
+            "p": state.partition,
+            "province": obligation.province,
+            "directive": obligation.directive,
+            "obligation": _OBLIGATION.dump_python(obligation, mode="json"),
+        }
+        if state.next_at is None:
+            later: Document = {"$set": {"next_at": None}}
+        else:
+            later = {"$max": {"next_at": state.next_at}}
+        try:
+            await self._obligations.update_one(
+                # One that has ended does not match: another replica may have read it before its directive was revoked.
+                {"_id": obligation.obligation_id, "next_at": {"$type": "date"}},
+                {"$setOnInsert": first, **later},
+                upsert=True,
+            )
+        except DuplicateKeyError:
+            return
 
     async def obligations_due(self, times: Mapping[int, datetime], limit: int) -> Sequence[ObligationState]:
         if not times:
@@ -366,6 +369,10 @@ class MongoTaskStore:
             async for document in found
         ]
 
+    async def next_opening(self, obligation_id: str) -> datetime | None:
+        found = await self._obligations.find_one({"_id": obligation_id}, {"next_at": 1})
+        return found["next_at"] if found else None
+
     async def note_times(self, times: Mapping[int, datetime]) -> None:
         if times:
             await self._partitions.bulk_write(
@@ -375,6 +382,10 @@ class MongoTaskStore:
 
     async def time_of(self, partition: int) -> datetime | None:
         found = await self._partitions.find_one({"_id": partition})
+        return found["time"] if found else None
+
+    async def slowest_time(self) -> datetime | None:
+        found = await self._partitions.find_one(sort=[("time", ASCENDING)])
         return found["time"] if found else None
 
     async def end_obligations(self, province: str, directive: str) -> None:

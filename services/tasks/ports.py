@@ -303,11 +303,15 @@ class TaskStore(Protocol):
         ...
 
     async def save_obligation(self, state: ObligationState) -> None:
-        """Keep a recurring obligation; the opening instant never moves back."""
+        """Keep a recurring obligation; the opening instant never moves back, and one that has ended stays so."""
         ...
 
     async def obligations_due(self, times: Mapping[int, datetime], limit: int) -> Sequence[ObligationState]:
         """Recurring obligations whose next period begins by their partition's time."""
+        ...
+
+    async def next_opening(self, obligation_id: str) -> datetime | None:
+        """When an obligation's next period opens; None: it does not recur, has ended or is not known."""
         ...
 
     async def note_times(self, times: Mapping[int, datetime]) -> None:
@@ -316,6 +320,10 @@ class TaskStore(Protocol):
 
     async def time_of(self, partition: int) -> datetime | None:
         """How far a partition has come, whoever owns it."""
+        ...
+
+    async def slowest_time(self) -> datetime | None:
+        """How far the slowest partition has come."""
         ...
 
     async def end_obligations(self, province: str, directive: str) -> None:

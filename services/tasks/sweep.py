@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from services.tasks import metrics, wire
+from services.tasks import metrics
 from services.tasks.domain.deadlines import RecurringRule
 from services.tasks.domain.decide import Rules
-from services.tasks.domain.directive import period_tasks
+from services.tasks.domain.directive import obligation_id_of, period_tasks
 from services.tasks.domain.recurrence import next_opening, opened_by
 from services.tasks.folding import parked_submission
-from services.tasks.handlers import TaskHandlers
+from services.tasks.handlers import PARKED_HOURS_MAX, TaskHandlers
 from services.tasks.ports import ObligationState, Outcome, Parked, Registry, Stored, TaskStore
 from services.tasks.telling import PartitionOf, Teller
 from shared.contracts.codec import decode
@@ -29,7 +29,6 @@ UNTOLD_AFTER_SECONDS = 5.0
 """Real time after which what is untold is taken for a crash's leftover, not for another replica's work in hand."""
 LOOK_EVERY_SECONDS = 2.0
 """Real time between looks for leftovers: they are rare, and each look takes a turn from the records."""
-PARKED_HOURS_MAX = 24
 NOTE_EVERY_SECONDS = 0.5
 """Real time between notes of how far this replica's partitions have come."""
 
@@ -116,22 +115,26 @@ class Sweep:
     async def _give_up_old(self, owned: list[int], now: datetime) -> None:
         old = await self._store.parked_by(owned, now - timedelta(hours=PARKED_HOURS_MAX), PAGE)
         ledger = await self._store.ledger([one.key for one in old])
+        # Given up by somebody who died before forgetting it: else these would fill the page for ever.
+        await self._store.unpark([one.key for one in old if one.key in ledger and ledger[one.key].outcome.final])
         for one in old:
             entry = ledger.get(one.key)
             if entry is not None and entry.outcome is Outcome.PARKED and await self._waited_long(one, entry.province):
-                await self._give_up(one)
+                await self._tasks.give_up(decode(SUBMISSIONS.name, one.value))
+                await self._store.unpark([one.key])
 
     async def _waited_long(self, one: Parked, province: str) -> bool:
-        """A day by the time of the partition that directives come through: one in its backlog may name the task."""
-        now = await self._store.time_of(await self._partition_of(province))
-        return now is not None and now - one.received_at >= timedelta(hours=PARKED_HOURS_MAX)
-
-    async def _give_up(self, one: Parked) -> None:
-        event = decode(SUBMISSIONS.name, one.value)
-        detail = f"No directive made task {one.task_id} known within {PARKED_HOURS_MAX} hours. Check the task id."
-        cause = wire.cause_of(event, recorded_at=self._clock.now())
-        await self._teller.reject(event, reason="unknown_task", detail=detail, at=cause)
-        await self._store.unpark([one.key])
+        """A day by the time of every partition: in a backlog may stand the directive, the reassignment or the opening
+        of the period that makes the task. Read in this order; what another replica does meanwhile is seen last.
+        """
+        given_up_at = one.received_at + timedelta(hours=PARKED_HOURS_MAX)
+        times = await self._store.time_of(await self._partition_of(province)), await self._store.slowest_time()
+        if any(now is None or now < given_up_at for now in times):
+            return False
+        opens_at = await self._store.next_opening(obligation_id_of(one.task_id))
+        if opens_at is not None and opens_at <= given_up_at:
+            return False
+        return not await self._store.existing([one.task_id])
 
     async def open_periods(self, times: Mapping[int, datetime]) -> None:
         """Open each period that has begun, once, however long nobody looked."""

@@ -426,6 +426,7 @@ async def test_the_opening_of_a_period_never_moves_back(store: Store) -> None:
     assert await store.obligations_due({0: later}, 1) == [an_obligation(earlier, 2)]
     assert list(await store.obligations_due({0: earlier}, 10)) == [an_obligation(earlier, 2)]
     assert list(await store.obligations_due({3: later}, 10)) == []
+    assert [await store.next_opening(f"H48/TB-1/II.{one}") for one in (1, 2, 9)] == [later, earlier, None]
     assert list(await store.obligations_due({}, 10)) == []
 
 
@@ -436,11 +437,15 @@ async def test_obligations_end_with_their_directive(store: Store) -> None:
     assert list(await store.obligations_due({0: NOW}, 10)) == [an_obligation(NOW)]
 
     await store.end_obligations("H48", "TB-1")
+    # Another replica read it before, and is opening its period.
+    await store.save_obligation(an_obligation(NOW))
 
     assert list(await store.obligations_due({0: NOW}, 10)) == []
+    assert await store.next_opening("H48/TB-1/II.1") is None
 
 
 async def test_a_partitions_time_never_goes_back(store: Store) -> None:
+    assert await store.slowest_time() is None
     await store.note_times({0: BETWEEN, 1: NOW})
     await store.note_times({0: NOW})
     await store.note_times({})
@@ -448,3 +453,4 @@ async def test_a_partitions_time_never_goes_back(store: Store) -> None:
     assert await store.time_of(0) == CUT
     assert await store.time_of(1) == NOW
     assert await store.time_of(2) is None
+    assert await store.slowest_time() == NOW

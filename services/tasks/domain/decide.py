@@ -187,12 +187,17 @@ _MILESTONE_FACTS = {
 }
 
 
-def decide(task: Task, command: Command, *, cause: Cause, rules: Rules) -> Decision:
+def decide(task: Task, command: Command, *, cause: Cause, rules: Rules, time_passes: bool = True) -> Decision:
     """Apply a command as of the moment it was received. Time passes first, so that order of arrival decides nothing.
 
     The result depends on the facts and on `cause.received_at`, not on when somebody got round to it.
+
+    `time_passes`: not for what comes through another partition than the task's own (money, a revocation). That one may
+    be ahead: a result that was received in time may still stand in the backlog of the task's own.
     """
-    passed = advance(task, now=cause.received_at, recorded_at=cause.recorded_at, rules=rules)
+    passed = Decision(task, (), Reason.ALREADY_SO)
+    if time_passes:
+        passed = advance(task, now=cause.received_at, recorded_at=cause.recorded_at, rules=rules)
     decision = _rule(passed.task, command, cause, rules)
     return Decision(decision.task, passed.facts + decision.facts, decision.reason)
 
@@ -590,9 +595,11 @@ def _changed(
     return Decision(task, (Fact(kind, reason, cause, previous, new, task),), reason)
 
 
-def reject(task: Task, reason: Reason, *, cause: Cause) -> Decision:
-    """A rejection found outside these rules, e.g. against the registry."""
-    return _rejected(task, reason, cause)
+def reject(task: Task, reason: Reason, *, cause: Cause, rules: Rules) -> Decision:
+    """A rejection found outside these rules, e.g. against the registry. Time passes first here too."""
+    passed = advance(task, now=cause.received_at, recorded_at=cause.recorded_at, rules=rules)
+    decision = _rejected(passed.task, reason, cause)
+    return Decision(decision.task, passed.facts + decision.facts, reason)
 
 
 def _rejected(task: Task, reason: Reason, cause: Cause) -> Decision:

@@ -46,6 +46,11 @@ class Obligation:
         return f"{self.province}/{self.directive}/{self.clause}"
 
 
+def obligation_id_of(task_id: str) -> str:
+    """The obligation that a task is a share of."""
+    return "/".join(task_id.split("/")[:3])
+
+
 class DirectiveProblem(StrEnum):
     """Why a directive cannot be expanded."""
 

@@ -299,11 +299,9 @@ class MemoryTaskStore:
                 first, obligation.province, obligation.directive
             )
             return
-        # MongoDB's $max: any date is after null.
         before = known.state.next_at
-        if opens_at is not None and before is not None and before > opens_at:
-            opens_at = before
-        known.state = replace(known.state, next_at=opens_at)
+        if before is not None:
+            known.state = replace(known.state, next_at=max(before, opens_at) if opens_at is not None else None)
 
     async def obligations_due(self, times: Mapping[int, datetime], limit: int) -> Sequence[ObligationState]:
         found = sorted(
@@ -315,6 +313,10 @@ class MemoryTaskStore:
         )
         return [self._obligations[obligation_id].state for _, obligation_id in found[:limit]]
 
+    async def next_opening(self, obligation_id: str) -> datetime | None:
+        known = self._obligations.get(obligation_id)
+        return known.state.next_at if known is not None else None
+
     async def note_times(self, times: Mapping[int, datetime]) -> None:
         for partition, now in times.items():
             known = self._times.get(partition)
@@ -323,6 +325,9 @@ class MemoryTaskStore:
 
     async def time_of(self, partition: int) -> datetime | None:
         return self._times.get(partition)
+
+    async def slowest_time(self) -> datetime | None:
+        return min(self._times.values(), default=None)
 
     async def end_obligations(self, province: str, directive: str) -> None:
         for one in self._obligations.values():

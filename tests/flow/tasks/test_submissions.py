@@ -456,7 +456,7 @@ async def test_the_sweep_tells_what_a_crash_left_and_only_that(service: Service)
 
 
 def test_a_day_is_what_a_parked_submission_is_given() -> None:
-    from services.tasks.sweep import PARKED_HOURS_MAX
+    from services.tasks.handlers import PARKED_HOURS_MAX
 
     assert timedelta(hours=PARKED_HOURS_MAX) == timedelta(days=1)
 
