@@ -126,7 +126,7 @@ class _Check:
                 continue
             told = pydantic_core.from_json(next(iter(ways)))
             data = told["data"]
-            if kind == "rejected":
+            if "change" not in data:
                 have = ("rejected", data["reason"], f"{data['submission_source']}#{data['submission_id']}")
             else:
                 change = data["change"]
