@@ -160,8 +160,13 @@ class Province:
                 clock = [at for key, at in facts if key.startswith(f"{task.task_id}:")]
                 places[one.key] = ([key for key, _ in facts], max(clock, default=None))
         seen = sorted((one for one in foreign if one.key in places), key=lambda one: len(places[one.key][0]))
+        money = [one for one in foreign if one.key not in places and one.type != "directive.revoked"]
+        money.sort(key=lambda one: one.place)
         for one in seen:
             before, reached = places[one.key]
+            # What left no fact was already so; it lies in one partition with what it came before.
+            while money and money[0].place < one.place:
+                yield money.pop(0)
             # After an end everything leaves a fact, a rejection; what left none came before it.
             ends = one.type == "directive.revoked"
             while any(said.key in before for said in own) or (ends and own and not self._left_a_fact(task, own[0])):
@@ -172,7 +177,8 @@ class Province:
                 task.pass_to(reached, before)
             yield one
         yield from own
-        yield from (one for one in foreign if one.key not in places)
+        yield from money
+        yield from (one for one in foreign if one.key not in places and one.type == "directive.revoked")
 
     def _left_a_fact(self, task: Task, said: Said) -> bool:
         return self.observed.facts_before(task.task_id, said.key) is not None
