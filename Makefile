@@ -7,7 +7,7 @@ KAFKA ?= embedded
 BASE ?= $(shell git rev-parse -q --verify origin/main 2>/dev/null || git rev-parse -q --verify HEAD 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check fmt test faults contracts bench lock clean
+.PHONY: help setup demo up check fmt test simulate faults contracts bench lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ fmt: setup ## format, and mend what can be mended
 
 test: setup ## all tests, on Apache Kafka and a real mongod (Java 17+ and Maven)
 	$(BIN)/pytest
+
+simulate: setup ## seeded disorder against a plain reference (SEEDS=20000; SEED=17 for one with its trace)
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),500))
 
 faults: setup ## only the tests that kill and stop real processes
 	$(BIN)/pytest -m faults

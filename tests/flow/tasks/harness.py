@@ -151,3 +151,8 @@ REGISTRY = (
 )
 TASK = "H48/TB-1/II.1.h/H48.21"
 RESULT = {"task_id": TASK, "document": {"number": "1/BC", "issued_on": "2024-10-14"}}
+REVOKED = {
+    "directive": "TB-1",
+    "reason": "thay thế",
+    "document": {"number": "9/TB", "issued_on": "2024-10-16"},
+}

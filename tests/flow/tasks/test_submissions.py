@@ -11,7 +11,18 @@ from shared.contracts.codec import decode
 from shared.contracts.topics import AGENCIES as AGENCIES_TOPIC
 from shared.contracts.topics import INDICATORS, TASKS
 from shared.runtime.errors import TransientError
-from tests.flow.tasks.harness import PARTITIONS, REGISTRY, RESULT, TASK, Service, agency, directive, obligation, say
+from tests.flow.tasks.harness import (
+    PARTITIONS,
+    REGISTRY,
+    RESULT,
+    REVOKED,
+    TASK,
+    Service,
+    agency,
+    directive,
+    obligation,
+    say,
+)
 from tests.support.builders import at
 from tests.support.workload import OFFICE, STANDING
 
@@ -213,13 +224,6 @@ async def test_a_reassignment_to_nobody_is_rejected(service: Service) -> None:
     await service.on(say("task.reassigned", move, by=OFFICE, event_id="m"))
 
     assert await service.outcome("m") == ("rejected", "unknown_agency")
-
-
-REVOKED = {
-    "directive": "TB-1",
-    "reason": "thay thế",
-    "document": {"number": "9/TB", "issued_on": "2024-10-16"},
-}
 
 
 async def test_a_revoked_directive_ends_its_open_tasks_and_opens_no_further_period(service: Service) -> None:

@@ -1,0 +1,161 @@
+"""Orders of events that the simulation found to go wrong, told one by one."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, cast
+
+import pytest
+
+from services.tasks.mongo import MongoTaskStore
+from services.tasks.ports import Write
+from tests.flow.tasks.harness import (
+    PARTITIONS,
+    REGISTRY,
+    RESULT,
+    REVOKED,
+    TASK,
+    Service,
+    directive,
+    obligation,
+    say,
+)
+from tests.flow.tasks.memory import MemoryTaskStore
+from tests.support.builders import at
+from tests.support.workload import OFFICE, STANDING
+
+MONTHLY = {"kind": "recurring", "every": "monthly", "boundary": "before", "day": 20, "starts_on": "2024-10-14"}
+DOCUMENT = {"number": "2/QĐ", "issued_on": "2024-10-15"}
+MOVE: dict[str, Any] = {"task_id": TASK, "to_agency": "H48.22", "reason": "chuyển", "document": DOCUMENT}
+HEIR = "H48/TB-1/II.1.h/H48.22"
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service(cast(MongoTaskStore, MemoryTaskStore()))
+
+
+async def test_a_reassignment_that_got_half_way_is_finished(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """INVARIANT: a death between the successor's write and the transfer's leaves nobody with a task too many."""
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"])))
+    save = service.store.save_tasks
+
+    async def dies_at_the_transfer(writes: Sequence[Write]) -> frozenset[str]:
+        if any(write.task.ended for write in writes):
+            raise ConnectionError("died")
+        return await save(writes)
+
+    monkeypatch.setattr(MemoryTaskStore, "save_tasks", lambda _, writes: dies_at_the_transfer(writes))
+    records = await service.receive(say("task.reassigned", MOVE, by=OFFICE, event_id="move"))
+    with pytest.raises(ConnectionError):
+        await service.handlers.on_submissions(records)
+    monkeypatch.setattr(MemoryTaskStore, "save_tasks", lambda _, writes: save(writes))
+    await service.handlers.on_submissions(records)
+
+    both = await service.store.tasks([TASK, HEIR])
+    assert both[TASK].task.result.value == "transferred"
+    assert both[HEIR].task.predecessor == TASK
+    assert await service.outcome("move") == ("applied", "applied")
+
+
+async def test_money_does_not_make_a_task_overdue_whose_result_stands_in_a_backlog(service: Service) -> None:
+    """INVARIANT: what comes through another partition lets no time pass."""
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"])))
+    money = {"allocation_id": "a1", "task_id": TASK, "fiscal_year": 2024, "amount_vnd": 5, "document": DOCUMENT}
+    await service.on(say("budget.allocated", money, by=OFFICE, key="H48", received="2024-11-15 09:00"))
+
+    await service.on(say("task.result_submitted", RESULT, received="2024-10-18 16:00"))
+
+    assert "overdue" not in service.facts()
+
+
+async def test_a_revocation_does_not_either(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"])))
+
+    await service.on(say("directive.revoked", REVOKED, by=OFFICE, received="2024-11-15 09:00"))
+
+    assert service.facts()[-1] == "cancelled"
+    assert "overdue" not in service.facts()
+
+
+async def test_time_passes_before_a_reassignment_to_nobody_too(service: Service) -> None:
+    """INVARIANT: the order of facts does not hang on whether a timer or a record came first."""
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"])))
+
+    await service.on(say("task.reassigned", {**MOVE, "to_agency": "H48.99"}, by=OFFICE, received="2024-10-20 09:00"))
+
+    assert service.facts()[-2:] == ["overdue", "rejected"]
+
+
+async def settle(service: Service, times: dict[int, datetime]) -> None:
+    await service.store.note_times(times)
+    await service.sweep.settle_parked(list(times), times)
+
+
+async def test_nothing_is_given_up_while_any_partition_may_still_make_its_task(service: Service) -> None:
+    """INVARIANT: a backlog of the partition that opens periods, or that a reassignment stands in, gives nothing up."""
+    await service.on(say("task.result_submitted", RESULT, event_id="early", received="2024-10-14 08:31"))
+    times = dict.fromkeys(range(PARTITIONS), at("2024-12-01 00:00"))
+    behind = (await service.partition_of("H48") + 1) % PARTITIONS
+
+    await settle(service, {**times, behind: at("2024-10-14 09:00")})
+
+    assert (await service.outcome("early"))[0] == "parked"
+
+
+async def test_nothing_is_given_up_whose_period_is_about_to_open(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation("II.2.a", [STANDING], due=MONTHLY)))
+    about = {**RESULT, "task_id": f"H48/TB-1/II.2.a/{STANDING}/2024-11"}
+    await service.on(say("task.result_submitted", about, by=STANDING, event_id="r", received="2024-10-31 20:00"))
+    times = dict.fromkeys(range(PARTITIONS), at("2024-11-05 00:00"))
+
+    await settle(service, times)
+    assert (await service.outcome("r"))[0] == "parked"
+    await service.sweep.open_periods(times)
+    await settle(service, times)
+
+    assert await service.outcome("r") == ("applied", "applied")
+
+
+async def test_what_came_a_day_before_its_task_is_rejected_whoever_was_away(service: Service) -> None:
+    """INVARIANT: an outage does not decide whether a submission counts."""
+    await service.on(*REGISTRY, directive(obligation("II.2.a", [STANDING], due=MONTHLY)))
+    about = {**RESULT, "task_id": f"H48/TB-1/II.2.a/{STANDING}/2024-11"}
+    await service.on(say("task.result_submitted", about, by=STANDING, event_id="r", received="2024-10-30 20:00"))
+
+    times = dict.fromkeys(range(PARTITIONS), at("2024-11-05 00:00"))
+    await service.sweep.open_periods(times)
+    await settle(service, times)
+
+    assert await service.outcome("r") == ("rejected", "unknown_task")
+    assert "result_received" not in service.facts()
+
+
+async def test_a_period_that_was_being_opened_does_not_revive_a_revoked_directive(service: Service) -> None:
+    """INVARIANT: nobody is chased for a document that no longer stands."""
+    await service.on(*REGISTRY, directive(obligation("II.2.a", [STANDING], due=MONTHLY)))
+    [read_before] = await service.store.obligations_due(dict.fromkeys(range(PARTITIONS), at("2024-11-05 00:00")), 10)
+    await service.on(say("directive.revoked", REVOKED, by=OFFICE, received="2024-11-02 09:00"))
+
+    await service.store.save_obligation(read_before)
+
+    assert not await service.store.obligations_due(dict.fromkeys(range(PARTITIONS), at("2025-11-05 00:00")), 10)
+
+
+async def test_what_was_given_up_is_forgotten_even_after_a_death(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.on(say("task.result_submitted", RESULT, event_id="lost", received="2024-10-14 08:31"))
+
+    async def dies(keys: Sequence[str]) -> None:
+        if keys:
+            raise ConnectionError("died")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryTaskStore, "unpark", lambda _, keys: dies(keys))
+        with pytest.raises(ConnectionError):
+            await service.time_passes("2024-10-20 08:31")
+    assert await service.outcome("lost") == ("rejected", "unknown_task")
+
+    await service.time_passes("2024-10-20 08:31")
+
+    assert not await service.store.parked_task_ids(range(PARTITIONS))
