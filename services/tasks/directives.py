@@ -52,22 +52,24 @@ class DirectiveKeeper:
     async def issue(self, submission: Submission, data: ordered.DirectiveIssued, cause: Cause) -> str | Problem:
         """A directive, or a later revision of it: what is new opens, what changed is corrected, what is gone ends."""
         province, key = submission.entry.province, submission.entry.key
-        known = await self._store.directive(province, data.directive)
-        if known is not None and known.revoked:
+        issued = await self._store.directive(province, data.directive)
+        if issued is not None and issued.revoked:
             return Problem(ProblemKind.DIRECTIVE_REVOKED, f"Directive {data.directive} was revoked.")
-        if known is not None and known.key != key and data.revision <= known.revision:
+        if issued is not None and issued.key != key and data.revision <= issued.revision:
             return Problem(
                 ProblemKind.DIRECTIVE_EXISTS,
-                f"Directive {data.directive} was issued already, as revision {known.revision}.",
+                f"Directive {data.directive} was issued already, as revision {issued.revision}.",
             )
         obligations = await self._expand(data, province, cause)
         if isinstance(obligations, Problem):
             return obligations
         await self._store.save_directive(province, data.directive, data.revision, key)
         before = await self._store.obligations_of(province, data.directive)
+        known = {obligation_id: state.obligation for obligation_id, state in before.items()}
+        obligations = [one.following(known.get(one.obligation_id)) for one in obligations]
         await self._save(obligations)
         now_there = {one.clause for one in obligations}
-        gone = [one.obligation for one in before.values() if one.obligation.clause not in now_there]
+        gone = [one for one in known.values() if one.clause not in now_there]
         await self._save(replace(one, withdrawn=True, revision=data.revision, issued=cause) for one in gone)
         corrected = await self._correct(submission, obligations, cause) if before else 0
         rules = self._rulebook.of(province)
@@ -104,16 +106,15 @@ class DirectiveKeeper:
         return [replace(one, dependencies=needs.get(one.clause, ())) for one in obligations]
 
     async def _save(self, obligations: Iterable[Obligation]) -> None:
-        """Each as of its revision; one that is there already stays, and pauses outlast a correction."""
+        """Each as of its revision; one that is there already stays."""
         for obligation in obligations:
             for _ in range(RACES_MAX):
                 known = (await self._store.obligations([obligation.obligation_id])).get(obligation.obligation_id)
                 if known is not None and known.obligation.revision >= obligation.revision:
                     break
-                pauses = known.obligation.pauses if known is not None else ()
                 if await self._store.save_obligation(
                     ObligationState(
-                        replace(obligation, pauses=pauses),
+                        obligation,
                         await self._partition_of(obligation.obligation_id),
                         _next_opening(obligation, obligation.issued.received_at),
                         known.version if known is not None else None,

@@ -67,11 +67,18 @@ class Province:
             case "agency.registered", data:
                 self._registry[data["code"]] = dict(data)
             case "directive.revoked", data:
+                if data["directive"] not in self._issued:
+                    return "unknown_directive"
                 self._revoked.setdefault(data["directive"], []).append(said)
             case "directive.issued", data:
+                if data["directive"] in self._revoked:
+                    return "directive_revoked"
                 if data["directive"] in self._issued:
-                    newer = data.get("revision", 1) > self._issued[data["directive"]]
-                    return "revision_not_supported" if newer else "directive_exists"
+                    if data.get("revision", 1) <= self._issued[data["directive"]]:
+                        return "directive_exists"
+                    # The story's revisions change nothing that a task shows.
+                    self._issued[data["directive"]] = data["revision"]
+                    return "applied"
                 leads = [self._leads(one) for one in data["obligations"]]
                 if not all(leads):
                     return "unknown_agency"

@@ -136,7 +136,8 @@ class Task:
         plan = [
             (at, "due_soon", f"due_soon-{days}")
             for days in (7, 3, 1, 0)
-            if (at := local(self.calendar.walk(due["operational"], -days), time(8))) > due["since"]
+            if (at := local(self.calendar.walk(due["operational"], -days), time(8)))
+            > max(due["since"], self.assigned_at)
         ]
         plan.append((due["due_at"], "overdue", "overdue"))
         for level, days in enumerate((1, 5, 10), 1):
@@ -148,9 +149,16 @@ class Task:
 
     def pass_to(self, now: datetime, among: Collection[str] | None = None) -> None:
         """Each milestone due by now (of those named) fires once, unless it was taken back since."""
-        standing = {one["id"] for one in self.milestones if one["retracted"] is None}
+        lasting = [one["id"] for one in self.milestones if one["retracted"] is None]
+        # An overdue and its levels stand whatever becomes of the deadline; reminders belong to one version of it.
+        standing = {name.split(":")[1] for name in lasting if ":due_soon" not in name and ":review" not in name}
         for at, kind, name in self._plan():
-            if at <= now and name not in standing and (among is None or name in among):
+            if (
+                at <= now
+                and name not in lasting
+                and name.split(":")[1] not in standing
+                and (among is None or name in among)
+            ):
                 self.milestones.append({"id": name, "kind": kind, "at": at, "retracted": None})
                 self.tell(kind, "milestone_reached", name)
 
@@ -330,11 +338,15 @@ def _reassigned(task: Task, said: Said) -> str:
         return "same_agency"
     heir = successor(task, said.data["to_agency"])
     task.ended = {"how": "transferred", "successor": heir, "cause": said.key}
-    deadlines, allocations = [dict(one) for one in task.deadlines], [dict(one) for one in task.allocations]
+    stands = [one for one in task.milestones if one["kind"] in {"overdue", "escalated"} and one["retracted"] is None]
+    deadlines, milestones, allocations, disbursements = (
+        [dict(one) for one in some] for some in (task.deadlines, stands, task.allocations, task.disbursements)
+    )
     task.heirs.append(
         Task(
             heir, said.data["to_agency"], task.reviewer, task.automatic, said.key, said.at, task.calendar,
-            predecessor=task.task_id, deadlines=deadlines, allocations=allocations,
+            predecessor=task.task_id, deadlines=deadlines, milestones=milestones,
+            allocations=allocations, disbursements=disbursements,
         )
     )  # fmt: skip
     return task.tell("transferred", "applied", said.key)

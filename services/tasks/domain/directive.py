@@ -52,6 +52,8 @@ class Obligation:
     source: Document
     """The directive itself, as people cite it."""
     revision: int = 1
+    ruled: Cause | None = None
+    """What brought the due rule in force; None: this very revision."""
     dependencies: tuple[Dependency, ...] = ()
     pauses: tuple[Pause, ...] = ()
     withdrawn: bool = False
@@ -61,6 +63,17 @@ class Obligation:
     def obligation_id(self) -> str:
         """`{province}/{directive}/{clause}`."""
         return f"{self.province}/{self.directive}/{self.clause}"
+
+    @property
+    def ruled_by(self) -> Cause:
+        """What brought its due rule in force. Periods that begin later are opened by the clock."""
+        return self.ruled or self.issued
+
+    def following(self, before: "Obligation | None") -> "Obligation":
+        """This revision of an obligation that stood before: pauses last, and so does a due rule that is the same."""
+        if before is None or before.withdrawn:
+            return self
+        return replace(self, pauses=before.pauses, ruled=before.ruled_by if before.due == self.due else None)
 
     @property
     def latest_word(self) -> Cause:
@@ -94,7 +107,7 @@ def period_tasks(obligation: Obligation, period: Period, *, recorded_at: datetim
     assert isinstance(due, RecurringRule), "only recurring obligations have periods"
     if any(pause.covers(period.opens_at) for pause in obligation.pauses):
         return
-    cause = obligation.issued
+    cause = obligation.ruled_by
     if period.opens_at > cause.received_at:
         opening = f"{obligation.obligation_id}:opens:{period.id}"
         cause = Cause(opening, CLOCK, period.opens_at, recorded_at)
