@@ -22,6 +22,7 @@ from services.tasks.domain.recurrence import next_opening
 from services.tasks.domain.succession import Edge
 from services.tasks.domain.task import Cause, Task
 from services.tasks.folding import Submission, as_step
+from services.tasks.horizon import Horizon
 from services.tasks.ports import ObligationState, TaskStore
 from services.tasks.registry import RegistryKeeper
 from services.tasks.telling import PartitionOf
@@ -46,6 +47,14 @@ class DirectiveKeeper:
         self._registry = registry
         self._partition_of = partition_of
         self._rulebook = rulebook
+        self.horizon = Horizon()
+        """Of the periods of this replica's obligations."""
+
+    async def save_obligation(self, state: ObligationState) -> bool:
+        """Save; False when another writer was first."""
+        saved = await self._store.save_obligation(state)
+        self.horizon.note(state.partition, state.next_at)
+        return saved
 
     # -- issued, corrected, revoked --------------------------------------------------------------------------------
 
@@ -112,7 +121,7 @@ class DirectiveKeeper:
                 known = (await self._store.obligations([obligation.obligation_id])).get(obligation.obligation_id)
                 if known is not None and known.obligation.revision >= obligation.revision:
                     break
-                if await self._store.save_obligation(
+                if await self.save_obligation(
                     ObligationState(
                         obligation,
                         await self._partition_of(obligation.obligation_id),
@@ -273,7 +282,7 @@ class DirectiveKeeper:
             following = state.next_at if opens_after is None else _next_opening(obligation, opens_after)
             if obligation.withdrawn:
                 following = None
-            if await self._store.save_obligation(replace(state, obligation=obligation, next_at=following)):
+            if await self.save_obligation(replace(state, obligation=obligation, next_at=following)):
                 return
         raise TransientError(f"obligation {obligation_id} is written by others all the time")
 

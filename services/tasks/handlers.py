@@ -171,7 +171,7 @@ class TaskHandlers:
                 elif (untold := stored[task_id].untold) is not None:
                     owed[task_id] = untold
             await self._writer.save_new(successors, owed)
-            lost = await self._store.save_tasks(list(writes.values()))
+            lost = await self._writer.save(list(writes.values()))
             owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
             waiting = {task_id: some for task_id, some in waiting.items() if task_id in lost}
         else:

@@ -256,6 +256,9 @@ class MongoTaskStore:
         found = self._tasks.find(_due_query(times), {"history": 0}).sort("next_at", ASCENDING).limit(limit)
         return {document["_id"]: _stored(document) async for document in found}
 
+    async def earliest_due(self, partitions: Collection[int]) -> Mapping[int, datetime]:
+        return await _earliest(self._tasks, partitions)
+
     async def open_task_ids(self, province: str, directive: str, clause: str | None = None) -> Sequence[str]:
         query: Document = {"province": province, "directive": directive, "open": True}
         if clause is not None:
@@ -454,6 +457,9 @@ class MongoTaskStore:
         found = self._obligations.find(_due_query(times)).sort("next_at", ASCENDING).limit(limit)
         return [_obligation_state(document) async for document in found]
 
+    async def earliest_opening(self, partitions: Collection[int]) -> Mapping[int, datetime]:
+        return await _earliest(self._obligations, partitions)
+
     async def next_opening(self, obligation_id: str) -> datetime | None:
         found = await self._obligations.find_one({"_id": obligation_id}, {"next_at": 1})
         return found["next_at"] if found else None
@@ -518,6 +524,16 @@ def _only_duplicates(error: BulkWriteError) -> list[Document]:
 def _due_query(times: Mapping[int, datetime]) -> Document:
     # Without the index's own condition, word for word, the server does not see that the index holds the answer.
     return {"$or": [{"p": one, "next_at": {"$lte": now, **_TIMED}} for one, now in times.items()]}
+
+
+async def _earliest(collection: Any, partitions: Collection[int]) -> dict[int, datetime]:
+    found = {}
+    for partition in partitions:
+        query = {"p": partition, "next_at": _TIMED}
+        first = await collection.find_one(query, {"next_at": 1}, sort=[("next_at", ASCENDING)])
+        if first is not None:
+            found[partition] = first["next_at"]
+    return found
 
 
 def _fields(write: Write) -> Document:

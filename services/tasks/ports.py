@@ -267,6 +267,10 @@ class TaskStore(Protocol):
         """Tasks of each partition whose next milestone is due by that partition's time, earliest first."""
         ...
 
+    async def earliest_due(self, partitions: Collection[int]) -> Mapping[int, datetime]:
+        """When time will next do something to a task of each partition; those without are absent."""
+        ...
+
     async def park(self, parked: Sequence[Parked]) -> None:
         """Keep submissions whose task is not known."""
         ...
@@ -359,6 +363,10 @@ class TaskStore(Protocol):
 
     async def obligations_due(self, times: Mapping[int, datetime], limit: int) -> Sequence[ObligationState]:
         """Recurring obligations whose next period begins by their partition's time."""
+        ...
+
+    async def earliest_opening(self, partitions: Collection[int]) -> Mapping[int, datetime]:
+        """When the next period of an obligation of each partition begins; those without are absent."""
         ...
 
     async def next_opening(self, obligation_id: str) -> datetime | None:

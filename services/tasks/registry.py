@@ -24,6 +24,9 @@ class RegistryKeeper:
     def __init__(self, store: TaskStore, teller: Teller) -> None:
         self._store = store
         self._teller = teller
+        self._edges: dict[str, dict[str, Edge]] | None = None
+        self._written = 0
+        """How often this replica changed an agency."""
 
     # -- agencies --------------------------------------------------------------------------------------------------
 
@@ -33,12 +36,16 @@ class RegistryKeeper:
         records = [entry.data for entry in entries.values()]
         return {one["code"]: wire.agency(one) for one in records}, wire.edges(records)
 
-    async def edges(self) -> dict[str, dict[str, Edge]]:
-        """Reorganised agencies of every province, by province and code."""
-        found: dict[str, dict[str, Edge]] = {}
-        for entry in (await self._store.ended_agencies()).values():
-            found.setdefault(entry.data["province"], {}).update(wire.edges([entry.data]))
-        return found
+    async def edges(self, *, again: bool = True) -> dict[str, dict[str, Edge]]:
+        """Reorganised agencies of every province, by province and code. `again`: what other replicas wrote, too."""
+        if again or self._edges is None:
+            written, found = self._written, dict[str, dict[str, Edge]]()
+            for entry in (await self._store.ended_agencies()).values():
+                found.setdefault(entry.data["province"], {}).update(wire.edges([entry.data]))
+            if written != self._written:
+                return found
+            self._edges = found
+        return self._edges
 
     async def register(self, submission: Submission, data: ordered.AgencyRegistered, cause: Cause) -> None:
         """An agency's record, new or replaced."""
@@ -147,7 +154,10 @@ class RegistryKeeper:
                 ),
                 replaces=known.version if known else None,
             )
+            if registry is Registry.AGENCIES:
+                self._edges, self._written = None, self._written + 1
             if await self._store.save_entry(registry, write):
+                self._edges = None
                 await self._teller.tell_entries(registry, {entry_id: write.untold})
                 return
         raise TransientError(f"registry document {entry_id!r} is written by others all the time")

@@ -1,28 +1,24 @@
 """What time does: leftovers are told, parked submissions applied or given up, periods opened, milestones fired."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from services.tasks import metrics, wire
+from services.tasks import metrics
 from services.tasks.directives import DirectiveKeeper
-from services.tasks.domain.agencies import standing_agency
-from services.tasks.domain.correction import reschedule
 from services.tasks.domain.deadlines import RecurringRule
-from services.tasks.domain.decide import advance
-from services.tasks.domain.decision import Decision, Reason, Rulebook, preceded
+from services.tasks.domain.decision import Rulebook
 from services.tasks.domain.directive import as_of, obligation_id_of, period_tasks
 from services.tasks.domain.recurrence import next_opening, opened_by
-from services.tasks.domain.succession import Edge, Move, move, moves_at, review_by, successor_id
-from services.tasks.domain.task import CLOCK, Cause, Task
 from services.tasks.folding import parked_submission
 from services.tasks.handlers import PARKED_HOURS_MAX, TaskHandlers
 from services.tasks.ports import ObligationState, Outcome, Parked, Registry, Stored, TaskStore
 from services.tasks.registry import RegistryKeeper
 from services.tasks.telling import PartitionOf, Teller
+from services.tasks.upkeep import Upkeep
 from services.tasks.writing import TaskWriter
 from shared.contracts.codec import decode
 from shared.contracts.topics import SUBMISSIONS
@@ -56,6 +52,7 @@ class Sweep:
         writer: TaskWriter,
         registry: RegistryKeeper,
         directives: DirectiveKeeper,
+        upkeep: Upkeep,
     ) -> None:
         self._partition_of = partition_of
         self._noted_at = -NOTE_EVERY_SECONDS
@@ -68,10 +65,7 @@ class Sweep:
         self._writer = writer
         self._registry = registry
         self._directives = directives
-        self._moved: set[tuple[int, str, str]] = set()
-        """Partition, province and agency whose tasks were moved: since then only stragglers can be left."""
-        self._by_old_rules: set[int] = set()
-        """Partitions that may hold tasks whose dates stand by older rules."""
+        self._upkeep = upkeep
 
     async def turn(self, consumption: Consumption) -> None:
         """Sweep the partitions this replica owns; go on at once, for some rounds, while more is due than a page."""
@@ -86,6 +80,7 @@ class Sweep:
         look = time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS
         if look:
             self._looked_at = time.monotonic()
+            self.forget()
         for lane in range(LANES):
             async with consumption.holding(lane):
                 owned = consumption.owned(SUBMISSIONS, lane)
@@ -95,10 +90,11 @@ class Sweep:
                 reached |= times
                 if look:
                     await self.tell_leftovers(owned)
-                await self.settle_parked(owned, times)
-                await self.move_tasks(times, again=look)
+                if look or any(self._teller.may_wait(partition) for partition in owned):
+                    await self.settle_parked(owned, times)
+                await self._upkeep.move_tasks(times, again=look)
                 if look:
-                    await self.reschedule(times)
+                    await self._upkeep.reschedule(times)
                 await self.open_periods(times)
                 none_left = await self.fire_due(times) and none_left
                 finished = none_left and len(times) == len(owned) and finished
@@ -166,10 +162,23 @@ class Sweep:
             return False
         return not await self._store.existing([one.task_id])
 
+    def forget(self) -> None:
+        """What is due has to be asked for: others may have written, or the partitions are others now."""
+        self._writer.horizon.forget()
+        self._directives.horizon.forget()
+
     async def open_periods(self, times: Mapping[int, datetime]) -> None:
         """Open each period that has begun, once, however long nobody looked."""
-        for state in await self._store.obligations_due(times, PAGE):
+        horizon = self._directives.horizon
+        unknown = horizon.unknown(times)
+        if not unknown:
+            return
+        horizon.asks(unknown)
+        due = await self._store.obligations_due({partition: times[partition] for partition in unknown}, PAGE)
+        for state in due:
             await self._open(state, times[state.partition])
+        if not due:
+            horizon.learns(unknown, await self._store.earliest_opening(unknown))
 
     async def _open(self, state: ObligationState, now: datetime) -> None:
         obligation = state.obligation
@@ -187,94 +196,23 @@ class Sweep:
             )
         ]
         created = await self._writer.create(tasks, None)
-        if not await self._store.save_obligation(replace(state, next_at=next_opening(rule, now))):
+        if not await self._directives.save_obligation(replace(state, next_at=next_opening(rule, now))):
             # Corrected or paused meanwhile: what was opened by the old words follows the new ones.
             now_said = (await self._store.obligations([obligation.obligation_id]))[obligation.obligation_id].obligation
             await self._directives.realign(now_said, [task.task_id for task in tasks], recorded_at)
         log.info("period.opened", obligation=obligation.obligation_id, tasks=created)
 
-    # -- what rarely happens ---------------------------------------------------------------------------------------
-
-    def partitions_changed(self) -> None:
-        """The partitions of this replica are others now."""
-        self._by_old_rules = set(range(SUBMISSIONS.partitions))
-        self._moved.clear()
-
-    async def move_tasks(self, times: Mapping[int, datetime], *, again: bool = True) -> None:
-        """Open tasks of agencies that are no more go to their successors, each when its partition has come that far:
-        what was received before the change is applied before it. `again`: look for stragglers too, which were made
-        under the old name since."""
-        if not times:
-            return
-        for province, edges in (await self._registry.edges()).items():
-            for partition, now in times.items():
-                over = {
-                    code: edge
-                    for code, edge in edges.items()
-                    if edge.moves_from <= now and (again or (partition, province, code) not in self._moved)
-                }
-                self._moved.update((partition, province, code) for code in over)
-                after: str | None = "" if over else None
-                while after is not None:
-                    page = await self._store.open_tasks_with(province, over, partition, after=after, limit=PAGE)
-                    await self._move(list(page), province, over, now)
-                    after = max(page) if len(page) == PAGE else None
-
-    async def _move(self, task_ids: Sequence[str], province: str, over: Mapping[str, Edge], now: datetime) -> None:
-        if not task_ids:
-            return
-        recorded_at = self._clock.now()
-        rules = self._rulebook.of(province)
-        agencies, edges = await self._registry.agencies(province)
-        standing = standing_agency(agencies, edges, recorded_at)
-
-        async def step(task: Task) -> Move | Decision | None:
-            edge = over.get(task.agency) if task.succession is None else None
-            if edge is None:
-                edge = over[task.reviewer]
-                return review_by(task, edge, standing, recorded_at=recorded_at)
-            if moves_at(task, edge) > now:
-                # Assigned through a partition that is ahead of its own; the next look moves it.
-                return None
-            passed = advance(task, now=moves_at(task, edge), recorded_at=recorded_at, rules=rules)
-            ids = [successor_id(task, code) for code in edge.successors[:1]]
-            there = (await self._store.tasks(ids)).get(ids[0]) if ids else None
-            found = move(passed.task, edge, there.task if there is not None else None, recorded_at=recorded_at)
-            return found._replace(decision=preceded(passed, found.decision)) if found is not None else None
-
-        moved = await self._writer.change(task_ids, step)
-        log.info("tasks.moved", province=province, tasks=moved)
-
-    async def reschedule(self, times: Mapping[int, datetime]) -> None:
-        """Tasks whose dates stand by an older calendar or policy get today's, a page a turn. Quiet."""
-        waiting = [partition for partition in times if partition in self._by_old_rules]
-        if not waiting:
-            return
-        book = self._rulebook
-        versions: dict[str | None, str] = {one: rules.version for one, rules in book.provinces.items()}
-        versions[None] = book.common.version
-        page = await self._store.open_tasks_by_other_rules(versions, waiting, PAGE)
-        if not page:
-            self._by_old_rules.difference_update(waiting)
-            return
-        recorded_at = self._clock.now()
-        obligations = await self._store.obligations({wire.obligation_id(one.task) for one in page.values()})
-
-        async def step(task: Task) -> Decision:
-            rules = book.of(task.province)
-            state = obligations.get(wire.obligation_id(task))
-            now = times[page[task.task_id].partition]
-            cause = Cause(f"calendar:{rules.version}", CLOCK, now, recorded_at)
-            found = reschedule(task, state.obligation if state is not None else None, cause=cause, rules=rules)
-            # Where no date moves, the task only notes by which rules it stands.
-            return found if found is not None else Decision(task, (), Reason.ALREADY_SO)
-
-        await self._writer.change(list(page), step)
-        log.info("tasks.rescheduled", looked_at=len(page))
-
     async def fire_due(self, times: Mapping[int, datetime]) -> bool:
         """Fire a page of milestones whose time has come. Returns whether none is left."""
-        due = await self._store.due(times, PAGE)
+        horizon = self._writer.horizon
+        unknown = horizon.unknown(times)
+        if not unknown:
+            return True
+        horizon.asks(unknown)
+        due = await self._store.due({partition: times[partition] for partition in unknown}, PAGE)
+        if not due:
+            horizon.learns(unknown, await self._store.earliest_due(unknown))
+            return True
         ready = await self._without_waiting(due)
         fired = await self._writer.pass_time(ready, times) if ready else 0
         return fired == len(due) < PAGE

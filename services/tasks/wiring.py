@@ -10,6 +10,7 @@ from services.tasks.registry import RegistryKeeper
 from services.tasks.shaping import Shaping
 from services.tasks.sweep import Sweep
 from services.tasks.telling import PartitionOf, Publish, Teller
+from services.tasks.upkeep import Upkeep
 from services.tasks.writing import TaskWriter
 from shared.runtime.clock import Clock
 
@@ -20,12 +21,14 @@ class Parts:
 
     handlers: TaskHandlers
     sweep: Sweep
+    upkeep: Upkeep
     teller: Teller
 
     def partitions_changed(self) -> None:
         """Forget what was known of the partitions of before."""
         self.teller.partitions_changed()
-        self.sweep.partitions_changed()
+        self.upkeep.partitions_changed()
+        self.sweep.forget()
 
 
 def wire_up(
@@ -46,5 +49,6 @@ def wire_up(
     handlers = TaskHandlers(
         store, teller, clock, rulebook, writer, shaping.on_submission, tasks_together=tasks_together
     )
-    sweep = Sweep(store, teller, handlers, partition_of, clock, rulebook, writer, registry, directives)
-    return Parts(handlers, sweep, teller)
+    upkeep = Upkeep(store, writer, registry, clock, rulebook)
+    sweep = Sweep(store, teller, handlers, partition_of, clock, rulebook, writer, registry, directives, upkeep)
+    return Parts(handlers, sweep, upkeep, teller)

@@ -15,6 +15,7 @@ from services.tasks.domain.milestones import next_at
 from services.tasks.domain.succession import Move
 from services.tasks.domain.task import Task
 from services.tasks.folding import Fold, Submission, new_token
+from services.tasks.horizon import Horizon
 from services.tasks.ports import Stored, TaskStore, Untold, Write
 from services.tasks.telling import PartitionOf, Teller
 from shared.contracts.codec import Event
@@ -39,6 +40,16 @@ class TaskWriter:
         self._partition_of = partition_of
         self._clock = clock
         self._rulebook = rulebook
+        self.horizon = Horizon()
+        """Of the milestones of this replica's tasks."""
+
+    async def save(self, writes: Sequence[Write]) -> frozenset[str]:
+        """Save; returns the ids that lost to another writer, as the store says."""
+        lost = await self._store.save_tasks(writes)
+        # After the write: whoever asked before it was there must hear of it now.
+        for write in writes:
+            self.horizon.note(write.partition, write.next_at)
+        return lost
 
     async def new_write(self, task: Task, event: Event | None, token: str) -> Write:
         """The first write of a task."""
@@ -72,7 +83,7 @@ class TaskWriter:
 
     async def save_new(self, writes: Mapping[str, Write], owed: dict[str, Untold]) -> int:
         """Save first writes. Adds to `owed` what they, or an earlier try, still have to tell. Returns how many."""
-        existing = await self._store.save_tasks(list(writes.values()))
+        existing = await self.save(list(writes.values()))
         owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in existing})
         for task_id, stored in (await self._store.tasks(existing)).items():
             # Created by an earlier try that did not get round to telling.
@@ -94,7 +105,7 @@ class TaskWriter:
             for fact in decision.facts:
                 metrics.MILESTONES.labels(str(fact.kind)).inc()
                 metrics.LATENESS_SECONDS.observe((recorded_at - fact.cause.received_at).total_seconds())
-        lost = await self._store.save_tasks(list(writes.values()))
+        lost = await self.save(list(writes.values()))
         metrics.LOST_RACES.inc(len(lost))
         await self._teller.tell({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
         return len(writes) - len(lost)
@@ -147,7 +158,7 @@ class TaskWriter:
             writes[task_id] = fold.write(token)
         # The successor first: a task that ended here must go on there, whatever is killed in between.
         await self.save_new(successors, owed)
-        lost = await self._store.save_tasks(list(writes.values()))
+        lost = await self.save(list(writes.values()))
         owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
         await self._teller.tell(owed)
         return len(writes) - len(lost), lost

@@ -528,6 +528,17 @@ async def test_open_tasks_that_stand_by_older_rules_are_found(store: Store) -> N
     assert await older({None: "3"}, [1]) == []
 
 
+async def test_the_earliest_that_is_planned_is_known_by_partition(store: Store) -> None:
+    later = NOW + timedelta(days=1)
+    await store.save_tasks([a_write(1, next_at=later), a_write(2), a_write(3, partition=1, next_at=None)])
+    await store.save_obligation(an_obligation(later))
+    await store.save_obligation(an_obligation(None, 2, partition=1))
+
+    assert await store.earliest_due([0, 1, 2]) == {0: NOW}
+    assert await store.earliest_due([1]) == {}
+    assert await store.earliest_opening([0, 1]) == {0: later}
+
+
 async def test_agencies_that_are_no_more_are_found(store: Store) -> None:
     for code, valid_to in (("H48.21", None), ("H48.22", "2025-02-28")):
         data = {"province": "H48", "code": code, "valid_to": valid_to}

@@ -43,6 +43,8 @@ READS = frozenset(
         "time_of",
         "slowest_time",
         "next_opening",
+        "earliest_due",
+        "earliest_opening",
     }
 )
 WRITES_UNORDERED = frozenset({"save_tasks", "told", "park", "unpark"})

@@ -36,7 +36,7 @@ class Service:
     def __post_init__(self) -> None:
         clock = ScaledClock(at(self.clock_at), 0, 0)
         parts = wire_up(self.store, self.publish, self.partition_of, clock, self.rulebook, tasks_together=2)
-        self.teller, self.handlers, self.sweep = parts.teller, parts.handlers, parts.sweep
+        self.teller, self.handlers, self.sweep, self.upkeep = parts.teller, parts.handlers, parts.sweep, parts.upkeep
         parts.partitions_changed()
 
     async def publish(self, messages: Sequence[Message]) -> None:
@@ -69,8 +69,8 @@ class Service:
         await self.store.note_times(times)
         await self.sweep.tell_leftovers(list(times))
         await self.sweep.settle_parked(list(times), times)
-        await self.sweep.move_tasks(times)
-        await self.sweep.reschedule(times)
+        await self.upkeep.move_tasks(times)
+        await self.upkeep.reschedule(times)
         await self.sweep.open_periods(times)
         await self.sweep.fire_due(times)
 

@@ -225,6 +225,9 @@ class MemoryTaskStore:
         )
         return {task_id: self._tasks[task_id].stored() for _, task_id in found[:limit]}
 
+    async def earliest_due(self, partitions: Collection[int]) -> Mapping[int, datetime]:
+        return _earliest(partitions, [(one.partition, one.next_at) for one in self._tasks.values()])
+
     async def open_task_ids(self, province: str, directive: str, clause: str | None = None) -> Sequence[str]:
         return [
             task_id
@@ -374,6 +377,9 @@ class MemoryTaskStore:
         )
         return [self._obligations[obligation_id] for _, obligation_id in found[:limit]]
 
+    async def earliest_opening(self, partitions: Collection[int]) -> Mapping[int, datetime]:
+        return _earliest(partitions, [(one.partition, one.next_at) for one in self._obligations.values()])
+
     async def next_opening(self, obligation_id: str) -> datetime | None:
         known = self._obligations.get(obligation_id)
         return known.next_at if known is not None else None
@@ -414,6 +420,14 @@ class MemoryTaskStore:
         """Every change of a task in order; None for an unknown task."""
         known = self._tasks.get(task_id)
         return list(known.history) if known is not None else None
+
+
+def _earliest(partitions: Collection[int], planned: Iterable[tuple[int, datetime | None]]) -> dict[int, datetime]:
+    found: dict[int, datetime] = {}
+    for partition, at in planned:
+        if partition in partitions and at is not None:
+            found[partition] = min(at, found.get(partition, at))
+    return found
 
 
 def _in_order(parked: Iterable[Parked]) -> list[Parked]:
