@@ -530,7 +530,8 @@ async def _earliest(collection: Any, partitions: Collection[int]) -> dict[int, d
     found = {}
     for partition in partitions:
         query = {"p": partition, "next_at": _TIMED}
-        first = await collection.find_one(query, {"next_at": 1}, sort=[("next_at", ASCENDING)])
+        # Answered by the index alone.
+        first = await collection.find_one(query, {"_id": 0, "next_at": 1}, sort=[("next_at", ASCENDING)])
         if first is not None:
             found[partition] = first["next_at"]
     return found
