@@ -1,11 +1,13 @@
 """One document's next state, growing submission by submission in memory; and what a submission is on its way there."""
 
 import uuid
+from datetime import datetime
 from typing import NamedTuple
 
 from services.tasks import metrics, wire
 from services.tasks.domain.decision import EXPLANATIONS, Decision, Rules
 from services.tasks.domain.milestones import next_at
+from services.tasks.domain.task import Task
 from services.tasks.ports import (
     Change,
     LedgerEntry,
@@ -64,6 +66,8 @@ class Fold:
         self._history: list[Change] = []
         self._text = stored.text
         """The task as it was told last."""
+        self._next_at = stored.next_at
+        self._knows_next_at = stored.rules == rules.version
 
     def has(self, submission: Submission) -> bool:
         """Whether the document holds this submission already."""
@@ -72,6 +76,18 @@ class Fold:
         if submission.parked:
             return any(verdict.key == submission.entry.key for verdict in self._verdicts)
         return submission.position.partition == self._stored.partition and submission.position.offset <= self._offset
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether time does something to the task by then."""
+        at = self.next_at()
+        return at is not None and at <= now
+
+    def next_at(self) -> datetime | None:
+        """When time will next do something to the task."""
+        if not self._knows_next_at:
+            self._next_at = next_at(self.task, self._rules.milestones, self._rules.calendar)
+            self._knows_next_at = True
+        return self._next_at
 
     def take(self, submission: Submission, decision: Decision, *, closes: bool = True) -> None:
         """Add a decided submission. `closes`: the ledger entry closes with this document."""
@@ -97,7 +113,9 @@ class Fold:
     def _add(self, decision: Decision, event: Event | None) -> None:
         assert decision.facts or decision.task is self.task, "a task changes by facts"
         self.touched = True
-        self.task = decision.task
+        before, self.task = self.task, decision.task
+        # Most of what is said plans nothing anew.
+        self._knows_next_at = self._knows_next_at and _planned_alike(before, self.task)
         for fact in decision.facts:
             self._text = wire.snapshot_json(fact.task)
             self._messages.append(wire.message(fact, event, text=self._text))
@@ -114,10 +132,22 @@ class Fold:
             steps=self._steps,
             untold=Untold(token, tuple(self._messages), tuple(self._verdicts)),
             replaces=self._stored.version,
-            next_at=next_at(self.task, self._rules.milestones, self._rules.calendar),
+            next_at=self.next_at(),
             rules=self._rules.version,
             history=tuple(self._history),
+            since=self._stored,
         )
+
+
+def _planned_alike(before: Task, after: Task) -> bool:
+    """Whether nothing changed that milestones are planned by. Values are never changed in place."""
+    return (
+        before.deadlines is after.deadlines
+        and before.results is after.results
+        and before.milestones is after.milestones
+        and before.suspensions is after.suspensions
+        and before.ended is after.ended
+    )
 
 
 def new_token() -> str:

@@ -227,7 +227,8 @@ class TaskHandlers:
             command = wire.command(submission.event.data)
             assert command is not None, "an event with a task id is a command on a task"
             cause = self._cause(submission)
-            decision = await self._decide(fold.task, command, cause, time_passes=not submission.foreign)
+            time_passes = not submission.foreign and fold.is_due(cause.received_at)
+            decision = await self._decide(fold.task, command, cause, time_passes=time_passes)
             if isinstance(command, Reassign) and not decision.rejected:
                 asked = fold.task.succession is not None
                 successor = succeed(decision.task, command.to_agency, cause, with_work=asked)

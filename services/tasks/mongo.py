@@ -537,27 +537,40 @@ async def _earliest(collection: Any, partitions: Collection[int]) -> dict[int, d
     return found
 
 
-def _fields(write: Write) -> Document:
-    task = write.task
-    deadline = task.deadline
+def _state(write: Write) -> Document:
+    """What every write changes."""
     return {
-        "p": write.partition,
         "off": write.offset,
         "steps": list(write.steps[-STEPS_KEPT:]),
-        "seq": task.seq,
+        "seq": write.task.seq,
         # JSON text: reading and writing it costs a fifth of a nested document, and nobody queries inside.
         "state": write.text.decode(),
-        "result": task.result.value,
-        "open": task.is_open,
-        "readers": sorted(readers(task)),
-        "due_at": deadline.due_at if deadline else None,
-        "next_at": write.next_at,
-        "rules": write.rules,
-        "parties": list(parties(task)),
-        "waits": task.is_open and task.succession is not None,
         "tok": write.untold.token,
         "pend": _untold_document(write.untold),
     }
+
+
+def _looked_for(task: Task, next_at: datetime | None, rules: str) -> Document:
+    """What queries look for."""
+    deadline = task.deadline
+    return {
+        "result": task.result.value,
+        "open": task.is_open,
+        "waits": task.is_open and task.succession is not None,
+        "due_at": deadline.due_at if deadline else None,
+        "next_at": next_at,
+        "rules": rules,
+        "readers": sorted(readers(task)),
+        "parties": list(parties(task)),
+    }
+
+
+def _changed(write: Write, since: Stored) -> Document:
+    """What queries look for, as far as it changed: each field that is named costs the server its indexes."""
+    task, was = write.task, since.task
+    before = _looked_for(was, since.next_at, since.rules)
+    after = _looked_for(task, write.next_at, write.rules)
+    return {name: value for name, value in after.items() if value != before[name]}
 
 
 def _new_document(write: Write) -> Document:
@@ -570,16 +583,22 @@ def _new_document(write: Write) -> Document:
         "clause": task.clause,
         "agency": task.agency,
         "period": task.period,
+        "p": write.partition,
         "history": [_change_document(change) for change in write.history],
-        **_fields(write),
+        **_state(write),
+        **_looked_for(task, write.next_at, write.rules),
     }
 
 
 def _update(write: Write) -> UpdateOne:
+    if write.since is not None:
+        changed = _changed(write, write.since)
+    else:
+        changed = _looked_for(write.task, write.next_at, write.rules)
     return UpdateOne(
         {"_id": write.task.task_id, "v": write.replaces},
         {
-            "$set": _fields(write),
+            "$set": {**_state(write), **changed},
             "$inc": {"v": 1},
             "$push": {"history": {"$each": [_change_document(change) for change in write.history]}},
         },
@@ -616,6 +635,8 @@ def _stored(document: Document) -> Stored:
         offset=document["off"],
         steps=tuple(document["steps"]),
         untold=_read_untold(document["pend"]) if "pend" in document else None,
+        next_at=document["next_at"],
+        rules=document["rules"],
     )
 
 

@@ -124,6 +124,10 @@ class Stored:
     steps: tuple[str, ...] = ()
     """Keys of the events from other partitions that are in the value."""
     untold: Untold | None = None
+    next_at: datetime | None = None
+    """When time will next do something to it."""
+    rules: str = ""
+    """By which version of the province's rules its dates stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,8 @@ class Write:
     rules: str = ""
     """By which version of the province's rules its dates stand."""
     history: tuple[Change, ...] = ()
+    since: Stored | None = None
+    """What it replaces, as it was read: what did not change need not be written again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,8 +106,13 @@ def digest(event: Event) -> str:
     """Same content, same digest: type, actor and data; not when it was sent or received."""
     envelope = event.envelope
     content = [envelope.type, envelope.province, envelope.agency, envelope.data]
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    try:
+        text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        # What only Python's own encoder takes: integers beyond 64 bits, halves of a surrogate pair.
+        plain = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+        text = plain.encode(errors="surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def cause_of(event: Event, *, recorded_at: datetime) -> Cause:

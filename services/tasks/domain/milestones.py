@@ -104,6 +104,9 @@ def pending(task: Task, policy: MilestonePolicy, calendar: WorkingCalendar) -> I
             )
         case _:
             return
+    if not task.milestones:
+        yield from ((planned, version) for planned in plan if planned.kind in STANDING or planned.at > since)
+        return
     # What was taken back may fire again: an on-time result that surfaced late can still be returned.
     lasting = [milestone for milestone in task.milestones if milestone.retracted is None]
     fired = {milestone.id for milestone in lasting}

@@ -71,7 +71,17 @@ class _TaskDocument:
     task: Task
 
     def stored(self) -> Stored:
-        return Stored(self.task, self.text, self.version, self.partition, self.offset, self.steps, self.owed)
+        return Stored(
+            self.task,
+            self.text,
+            self.version,
+            self.partition,
+            self.offset,
+            self.steps,
+            self.owed,
+            self.next_at,
+            self.rules,
+        )
 
 
 @dataclass(slots=True)
