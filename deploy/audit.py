@@ -90,8 +90,13 @@ async def _outcomes(mongodb_uri: str, database: str, keys: set[str]) -> list[str
         found: list[str] = []
         ordered = sorted(keys)
         for start in range(0, len(ordered), _PAGE):
-            page = client[database]["ledger"].find({"_id": {"$in": ordered[start : start + _PAGE]}}, {"outcome": 1})
-            found.extend([str(document["outcome"]) async for document in page])
+            page = {"_id": {"$in": ordered[start : start + _PAGE]}}
+            # Claimed in the one collection, settled in the other.
+            outcomes: dict[str, str] = {}
+            for collection in ("ledger", "outcomes"):
+                async for document in client[database][collection].find(page, {"outcome": 1}):
+                    outcomes[document["_id"]] = str(document["outcome"])
+            found.extend(outcomes.values())
         return found
     finally:
         await client.close()

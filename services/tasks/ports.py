@@ -242,7 +242,7 @@ class TaskStore(Protocol):
         ...
 
     async def close(self, verdicts: Sequence[Verdict], *, recorded_at: datetime) -> None:
-        """Write outcomes into the ledger. `parked` never replaces an outcome that is known already."""
+        """Write outcomes into the ledger. The first final one of an entry stands."""
         ...
 
     async def bury(self, buried: Buried, *, recorded_at: datetime) -> None:

@@ -83,7 +83,7 @@ async def _verify(stack: Stack, directives: int, events: int) -> None:
     try:
         ours, bare = client[f"{stack.options.database_prefix}_tasks"], client["bench_bare"]
         counts = {
-            "applied in our ledger": await ours["ledger"].count_documents({"outcome": "applied"}),
+            "applied in our ledger": await ours["outcomes"].count_documents({"outcome": "applied"}),
             "facts in our documents": await _sum(ours["tasks"], "$seq"),
             "owed by our documents": await ours["tasks"].count_documents({"pend": {"$exists": True}}),
             "facts told on the topic": sum((await end_offsets(stack.kafka.bootstrap, TASKS)).values()),

@@ -53,7 +53,7 @@ async def settled(stack: Stack) -> int:
     """How many submissions have their final outcome."""
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(stack.mongod.uri, serverSelectionTimeoutMS=500)
     try:
-        return await client[DATABASE]["ledger"].count_documents({"outcome": {"$in": list(SETTLED)}})
+        return await client[DATABASE]["outcomes"].count_documents({"outcome": {"$in": list(SETTLED)}})
     except PyMongoError:
         return -1
     finally:

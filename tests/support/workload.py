@@ -242,7 +242,9 @@ async def ending(mongo_uri: str, database: str, bootstrap: str) -> Ending:
         tasks = {
             one["_id"]: (one["state"], one["history"], one["next_at"], one["seq"]) async for one in base["tasks"].find()
         }
-        ledger = {one["_id"]: (one["outcome"], one.get("reason", "")) async for one in base["ledger"].find()}
+        claimed = {one["_id"]: (one["outcome"], one.get("reason", "")) async for one in base["ledger"].find()}
+        settled = {one["_id"]: (one["outcome"], one["reason"]) async for one in base["outcomes"].find()}
+        ledger = {**claimed, **settled}
     finally:
         await client.close()
     facts: dict[str, bytes] = {}

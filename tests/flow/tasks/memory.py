@@ -143,7 +143,8 @@ class MemoryTaskStore:
     async def close(self, verdicts: Sequence[Verdict], *, recorded_at: datetime) -> None:
         for key, outcome, reason, detail in verdicts:
             known = self._ledger.get(key)
-            if known is None or (outcome is Outcome.PARKED and known.outcome is not Outcome.IN_FLIGHT):
+            # The first final word stands.
+            if known is None or known.outcome.final:
                 continue
             self._ledger[key] = known._replace(outcome=outcome, reason=reason, detail=detail)
 
