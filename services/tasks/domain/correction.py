@@ -1,5 +1,6 @@
 """Corrections of what a task was given: by a later revision of its directive, a named day, or another calendar."""
 
+import re
 from dataclasses import replace
 from datetime import date
 
@@ -19,6 +20,7 @@ from services.tasks.domain.recurrence import Period, opened_by, period_deadline
 from services.tasks.domain.retraction import retract, retract_if_in_time
 from services.tasks.domain.task import CLOCK, Cause, Deadline, Document, End, GivenBy, Task
 
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OF_THE_DIRECTIVE = frozenset({GivenBy.DIRECTIVE, GivenBy.TRIGGER, GivenBy.CORRECTION})
 """Versions that follow the directive's rule. An extension or a resumption is a decision on the task itself."""
 
@@ -46,7 +48,8 @@ def _has_period(task: Task, obligation: Obligation) -> bool:
         case RecurringRule() as rule:
             return _period(task, rule, obligation) is not None
         case ConditionalRule():
-            return task.period is not None
+            # An occurrence is named by its day; the periods of a rule that recurred before mostly are not.
+            return task.period is not None and _DAY.fullmatch(task.period) is not None
         case _:
             return task.period is None
 

@@ -318,3 +318,11 @@ def test_working_days_are_counted_anew_by_the_rule() -> None:
 
 def test_a_task_without_a_day_has_nothing_to_move() -> None:
     assert reschedule(a_task(None), an_obligation(OpenEndedRule("standing")), cause=CHANGED, rules=SWAPPED) is None
+
+
+@pytest.mark.parametrize("period", ["2024", "2024-Q4", "2024-11", "2024-W45"])
+def test_a_period_is_no_occurrence_when_the_clause_becomes_conditional(period: str) -> None:
+    decision = aligned(a_task(period=period), an_obligation(ConditionalRule("khi phát sinh", 5, False)))
+
+    assert decision is not None
+    assert decision.reason is Reason.NO_LONGER_NAMED
