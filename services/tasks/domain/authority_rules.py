@@ -21,7 +21,17 @@ from services.tasks.domain.deadlines import POLICIES, Boundary, deadline, moved
 from services.tasks.domain.decision import ENTRIES_MAX, Decision, FactKind, Reason, Rules, changed, rejected
 from services.tasks.domain.retraction import retract, retract_if_in_time
 from services.tasks.domain.succession import successor_id
-from services.tasks.domain.task import Allocation, Cause, Deadline, End, GivenBy, Result, Suspension, Task
+from services.tasks.domain.task import (
+    CLOCK,
+    Allocation,
+    Cause,
+    Deadline,
+    End,
+    GivenBy,
+    Result,
+    Suspension,
+    Task,
+)
 from services.tasks.domain.verdicts import answered, judge, on_obstacle
 
 
@@ -201,7 +211,7 @@ def resume(task: Task, command: Resume, cause: Cause, rules: Rules) -> Decision:
         return rejected(task, Reason.LAST_DAY_IN_PAST, cause)
     resumed = replace(suspension, resumed=cause, resumed_document=command.document)
     task = task.changed(suspensions=(*task.suspensions[:-1], resumed))
-    moved_to = _resumed_deadline(current, suspension, command, cause, rules) if current is not None else None
+    moved_to = _resumed_deadline(task, current, suspension, command, cause, rules) if current is not None else None
     if current is None or moved_to is None:
         return changed(task, FactKind.RESUMED, Reason.APPLIED, cause, previous=Result.SUSPENDED, new=task.result)
     decision = changed(
@@ -217,7 +227,7 @@ def resume(task: Task, command: Resume, cause: Cause, rules: Rules) -> Decision:
 
 
 def _resumed_deadline(
-    current: Deadline, suspension: Suspension, command: Resume, cause: Cause, rules: Rules
+    task: Task, current: Deadline, suspension: Suspension, command: Resume, cause: Cause, rules: Rules
 ) -> Deadline | None:
     if command.last_day is not None:
         return deadline(
@@ -229,8 +239,10 @@ def _resumed_deadline(
             document=command.document,
             given_by=GivenBy.RESUMPTION,
         )
-    # A day that was named during the suspension was named knowing of it: only what followed is made up for.
-    stood_from = max(suspension.cause.received_at, current.cause.received_at)
+    # A day that was named during the suspension was named knowing of it: only what followed is made up for. A calendar
+    # names no day.
+    named = (one.cause.received_at for one in task.deadlines if one.cause.actor != CLOCK)
+    stood_from = max(suspension.cause.received_at, *named)
     days = (local_day(cause.received_at) - local_day(stood_from)).days
     if days <= 0:
         return None

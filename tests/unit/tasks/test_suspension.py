@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.tasks.domain.calendar import WorkingCalendar
 from services.tasks.domain.commands import (
     AcceptResult,
     Cancel,
@@ -15,11 +16,13 @@ from services.tasks.domain.commands import (
     SubmitResult,
     Suspend,
 )
+from services.tasks.domain.correction import reschedule
 from services.tasks.domain.deadlines import schedule_at
 from services.tasks.domain.decide import advance
-from services.tasks.domain.decision import FactKind, Reason
-from services.tasks.domain.task import GivenBy, Result, Schedule
-from tests.support.builders import PLAIN, REVIEWER, RULES, a_document, a_task, after, at
+from services.tasks.domain.decision import FactKind, Reason, Rules
+from services.tasks.domain.milestones import MilestonePolicy
+from services.tasks.domain.task import CLOCK, GivenBy, Result, Schedule, Task
+from tests.support.builders import PLAIN, REVIEWER, RULES, a_cause, a_document, a_task, after, at
 
 OFFICE = "H48.01"
 SUSPEND = Suspend("chờ hướng dẫn", a_document())
@@ -171,3 +174,20 @@ def test_suspended_days_never_cost_or_win_a_day(before: int, during: int, later:
     assert task.deadline is not None
     assert task.deadline.nominal - date(2024, 11, 15) == timedelta(days=during)
     assert task.deadlines[0].nominal == date(2024, 11, 15)
+
+
+def by_another_calendar(task: Task, received: str, *days_off: date) -> Task:
+    rules = Rules(WorkingCalendar.of(days_off, (), "another"), MilestonePolicy())
+    decision = reschedule(task, None, cause=a_cause(received, CLOCK), rules=rules)
+    return decision.task if decision is not None else task
+
+
+def test_a_calendar_that_changes_during_a_suspension_costs_no_day_of_it() -> None:
+    task = after(a_task(), (SUSPEND, "2024-10-16 09:00", OFFICE)).task
+    recounted = by_another_calendar(task, "2024-10-27 09:00", date(2024, 10, 18))
+    assert len(recounted.deadlines) == 2, "it moved a date"
+
+    resumed = after(recounted, (RESUME, "2024-10-28 15:00", OFFICE)).task
+
+    assert resumed.deadline is not None
+    assert resumed.deadline.nominal == date(2024, 10, 31)
