@@ -49,7 +49,12 @@ SUSPENDED_TIME = Policy(
     True,
     "thời gian tạm dừng không tính vào thời hạn: ngày cuối lùi đúng số ngày tạm dừng, theo văn bản cho tiếp tục",
 )
-_BY_NAME = {policy.name: policy for policy in (*POLICIES.values(), EACH_DAY, SUSPENDED_TIME)}
+SUSPENDED_WHEN_OVERDUE = Policy(
+    "suspended-when-overdue",
+    False,
+    "thời gian tạm dừng không tính vào thời hạn: đã quá hạn trước khi tạm dừng thì giữ nguyên số ngày quá hạn",
+)
+_BY_NAME = {policy.name: policy for policy in (*POLICIES.values(), EACH_DAY, SUSPENDED_TIME, SUSPENDED_WHEN_OVERDUE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +192,7 @@ def moved(
     """
     later = deadline(
         known.nominal + timedelta(days=days),
-        SUSPENDED_TIME,
+        SUSPENDED_WHEN_OVERDUE if overdue else SUSPENDED_TIME,
         calendar,
         version=known.version + 1,
         cause=cause,
@@ -213,6 +218,9 @@ def recalculated(known: Deadline, calendar: WorkingCalendar, *, cause: Cause) ->
         hour=hour_of(known),
         given_by=known.given_by,
     )
+    if known.policy == SUSPENDED_WHEN_OVERDUE.name:
+        # Its legal day is as far from now as the one it was late by. No calendar says anything of it.
+        again = replace(again, legal=known.legal, due_at=known.due_at)
     return None if (again.legal, again.operational) == (known.legal, known.operational) else again
 
 

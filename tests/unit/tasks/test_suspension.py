@@ -191,3 +191,14 @@ def test_a_calendar_that_changes_during_a_suspension_costs_no_day_of_it() -> Non
 
     assert resumed.deadline is not None
     assert resumed.deadline.nominal == date(2024, 10, 31)
+
+
+def test_a_calendar_that_changes_afterwards_leaves_it_as_many_days_late() -> None:
+    """The legal day lies on a Saturday; rolled forward to the Monday it would win two days."""
+    task = after(a_task(), (SUSPEND, "2024-10-22 09:00", OFFICE), (RESUME, "2024-10-29 15:00", OFFICE)).task
+
+    recounted = by_another_calendar(task, "2024-10-29 15:30", date(2024, 10, 25))
+
+    assert len(recounted.deadlines) == len(task.deadlines) + 1, "the operational day moved"
+    assert schedule_at(recounted, at("2024-10-29 16:00"), PLAIN) == (Schedule.OVERDUE, 3)
+    assert by_another_calendar(task, "2024-10-29 15:30", date(2024, 1, 1)) is task
