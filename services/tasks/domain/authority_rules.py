@@ -1,6 +1,7 @@
 """What the authority says of a task: verdicts, extensions, money, suspension, ends."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Literal
 
 from services.tasks.domain.calendar import local_day
@@ -244,7 +245,10 @@ def _resumed_deadline(
     named = (one.cause.received_at for one in task.deadlines if one.cause.actor != CLOCK)
     stood_from = max(suspension.cause.received_at, *named)
     days = (local_day(cause.received_at) - local_day(stood_from)).days
+    overdue = suspension.cause.received_at >= current.due_at
+    if not overdue and current.due_at + timedelta(days=days) <= cause.received_at:
+        # It names an hour that the clock did not reach: resumed after that hour, the next day's is meant.
+        days += 1
     if days <= 0:
         return None
-    overdue = suspension.cause.received_at >= current.due_at
     return moved(current, days, rules.calendar, overdue=overdue, cause=cause, document=command.document)

@@ -1,6 +1,6 @@
 """Suspension: the deadline's clock stands still, and goes on from where it stood (ADR 0011)."""
 
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ from services.tasks.domain.commands import (
     Suspend,
 )
 from services.tasks.domain.correction import reschedule
-from services.tasks.domain.deadlines import schedule_at
+from services.tasks.domain.deadlines import POLICIES, Boundary, deadline, schedule_at
 from services.tasks.domain.decide import advance
 from services.tasks.domain.decision import FactKind, Reason, Rules
 from services.tasks.domain.milestones import MilestonePolicy
@@ -202,3 +202,17 @@ def test_a_calendar_that_changes_afterwards_leaves_it_as_many_days_late() -> Non
     assert len(recounted.deadlines) == len(task.deadlines) + 1, "the operational day moved"
     assert schedule_at(recounted, at("2024-10-29 16:00"), PLAIN) == (Schedule.OVERDUE, 3)
     assert by_another_calendar(task, "2024-10-29 15:30", date(2024, 1, 1)) is task
+
+
+@pytest.mark.parametrize(("suspended", "resumed"), [("18 09:00", "18 15:00"), ("17 09:00", "21 15:00")])
+def test_an_hour_that_the_clock_did_not_reach_does_not_pass_during_the_suspension(suspended: str, resumed: str) -> None:
+    by_ten = deadline(
+        date(2024, 10, 18), POLICIES[Boundary.BY], PLAIN, version=1, cause=a_cause("2024-10-14 08:00"), hour=time(10)
+    )
+    task = after(
+        a_task(deadlines=(by_ten,)), (SUSPEND, f"2024-10-{suspended}", OFFICE), (RESUME, f"2024-10-{resumed}", OFFICE)
+    ).task
+
+    assert schedule_at(task, at(f"2024-10-{resumed}"), PLAIN)[0] is not Schedule.OVERDUE
+    assert task.deadline is not None
+    assert task.deadline.due_at > at(f"2024-10-{resumed}")
