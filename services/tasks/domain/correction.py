@@ -17,7 +17,7 @@ from services.tasks.domain.deadlines import (
 from services.tasks.domain.decision import ENTRIES_MAX, Decision, FactKind, Reason, Rules, changed
 from services.tasks.domain.directive import Obligation, parts_of
 from services.tasks.domain.recurrence import Period, opened_by, period_deadline
-from services.tasks.domain.retraction import retract, retract_if_in_time
+from services.tasks.domain.retraction import retract_if_in_time
 from services.tasks.domain.task import CLOCK, Cause, Deadline, Document, End, GivenBy, Task
 
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -177,9 +177,7 @@ def reschedule(task: Task, obligation: Obligation | None, *, cause: Cause, rules
         new=f"{again.legal.isoformat()} ({again.operational.isoformat()})",
         deadlines=(*task.deadlines, again),
     )
-    if task.clock_at(cause.received_at) >= again.due_at:
-        return decision
-    return retract(decision, cause, Reason.CALENDAR_CHANGED)
+    return retract_if_in_time(decision, cause, Reason.CALENDAR_CHANGED)
 
 
 def _recounted(
