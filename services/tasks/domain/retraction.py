@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from services.tasks.domain.deadlines import deadline_for
 from services.tasks.domain.decision import Decision, FactKind, Reason, changed, then
 from services.tasks.domain.task import STANDING, Cause
 
@@ -11,9 +12,10 @@ def retract_if_in_time(decision: Decision, cause: Cause, reason: Reason) -> Deci
 
     A task whose result awaits review is judged by when that was received, also where its deadline moves.
     """
-    due, waiting = decision.task.deadline, decision.task.unjudged_result
+    task, waiting = decision.task, decision.task.unjudged_result
     received_at = (waiting.cause if waiting is not None else cause).received_at
-    if due is None or decision.task.clock_at(received_at) >= due.due_at:
+    due = deadline_for(task, received_at)
+    if due is None or task.clock_at(received_at) >= due.due_at:
         return decision
     return retract(decision, cause, reason)
 

@@ -216,3 +216,19 @@ def test_an_hour_that_the_clock_did_not_reach_does_not_pass_during_the_suspensio
     assert schedule_at(task, at(f"2024-10-{resumed}"), PLAIN)[0] is not Schedule.OVERDUE
     assert task.deadline is not None
     assert task.deadline.due_at > at(f"2024-10-{resumed}")
+
+
+@pytest.mark.parametrize("handed_in", ["2024-10-21 09:00", "2024-10-23 09:00"])
+def test_a_resumption_makes_no_result_earlier(handed_in: str) -> None:
+    """Handed in late, before the suspension or during it: its delay stays what it was when it was handed in."""
+    steps = sorted([(SUSPEND, "2024-10-22 09:00", OFFICE), (SUBMIT, handed_in)], key=lambda one: one[1])
+    waiting = after(a_task(), *steps).task
+    late = schedule_at(waiting, at("2024-10-29 14:00"), PLAIN)
+    assert late[0] is Schedule.OVERDUE
+
+    resumed = after(waiting, (RESUME, "2024-10-29 15:00", OFFICE))
+    accepted = after(resumed.task, (AcceptResult(""), "2024-10-30 09:00", REVIEWER)).task
+
+    assert schedule_at(resumed.task, at("2024-10-30 08:00"), PLAIN) == late
+    assert FactKind.OVERDUE_RETRACTED not in {fact.kind for fact in resumed.facts}
+    assert schedule_at(accepted, at("2024-12-01 00:00"), PLAIN) == (Schedule.LATE, late[1])
