@@ -7,6 +7,7 @@ a task: it comes through the province's partition, which may be ahead of the tas
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from itertools import chain, islice
 
 from services.tasks import wire
 from services.tasks.domain import correction
@@ -18,7 +19,7 @@ from services.tasks.domain.decide import decide
 from services.tasks.domain.decision import Decision, Rulebook, Rules
 from services.tasks.domain.dependencies import CircleError, dependencies
 from services.tasks.domain.directive import Obligation, Pause, occurrence_tasks, tasks_of
-from services.tasks.domain.recurrence import next_opening
+from services.tasks.domain.recurrence import next_opening, periods
 from services.tasks.domain.succession import Edge
 from services.tasks.domain.task import Cause, Task
 from services.tasks.folding import Submission, as_step
@@ -28,6 +29,11 @@ from services.tasks.telling import PartitionOf
 from services.tasks.writing import RACES_MAX, TaskWriter
 from shared.contracts import authority_events as ordered
 from shared.runtime.errors import TransientError
+
+FIRST_NAME = "2000"
+"""Periods and occurrences name tasks, and task ids know no year before."""
+TASKS_MAX = 50_000
+"""That one event may open at once: a daily report since a day long past must not fill the memory of a replica."""
 
 
 class DirectiveKeeper:
@@ -63,21 +69,25 @@ class DirectiveKeeper:
         obligations = await self._expand(data, province, cause)
         if isinstance(obligations, Problem):
             return obligations
-        await self._store.save_directive(province, data.directive, data.revision, key)
         before = await self._store.obligations_of(province, data.directive)
         known = {obligation_id: state.obligation for obligation_id, state in before.items()}
         obligations = [one.following(known.get(one.obligation_id)) for one in obligations]
+        rules = self._rulebook.of(province)
+        made = (
+            tasks_of(one, until=cause.received_at, recorded_at=cause.recorded_at, rules=rules) for one in obligations
+        )
+        tasks = list(islice(chain.from_iterable(made), TASKS_MAX + 1))
+        if len(tasks) > TASKS_MAX:
+            return Problem(
+                ProblemKind.TOO_MANY_TASKS,
+                f"it would open more than {TASKS_MAX} tasks at once; let recurring clauses start later, or split it",
+            )
+        await self._store.save_directive(province, data.directive, data.revision, key)
         await self._save(obligations)
         now_there = {one.clause for one in obligations}
         gone = [one for one in known.values() if one.clause not in now_there]
         await self._save(replace(one, withdrawn=True, revision=data.revision, issued=cause) for one in gone)
         corrected = await self._correct(submission, obligations, cause) if before else 0
-        rules = self._rulebook.of(province)
-        tasks = [
-            task
-            for obligation in obligations
-            for task in tasks_of(obligation, until=cause.received_at, recorded_at=cause.recorded_at, rules=rules)
-        ]
         created = await self._writer.create(tasks, submission.event)
         told = f"{len(obligations)} obligations, {len(tasks)} tasks"
         if data.revision > 1:
@@ -91,6 +101,13 @@ class DirectiveKeeper:
                 ProblemKind.ISSUED_IN_FUTURE,
                 f"issued_on {data.issued_on} lies after the day of receipt, {local_day(at)}",
             )
+        for item in data.obligations:
+            rule = wire.due_rule(item.due, data.issued_on)
+            first = next(periods(rule), None) if isinstance(rule, RecurringRule) else None
+            if first is not None and first.id < FIRST_NAME:
+                return Problem(
+                    ProblemKind.DAY_TOO_EARLY, f"{item.clause}: its first period lies before {FIRST_NAME}; start later"
+                )
         agencies, edges = await self._registry.agencies(province)
         obligations = expand(data, agencies, edges, province, cause)
         if isinstance(obligations, Problem):
@@ -183,6 +200,8 @@ class DirectiveKeeper:
             return Problem(ProblemKind.NOT_CONDITIONAL, f"clause {data.clause} has no condition; its tasks are open")
         if data.occurred_on > local_day(cause.received_at):
             return Problem(ProblemKind.OCCURRED_IN_FUTURE, f"occurred_on {data.occurred_on} lies after the receipt")
+        if data.occurred_on.isoformat() < FIRST_NAME:
+            return Problem(ProblemKind.DAY_TOO_EARLY, f"occurred_on {data.occurred_on} lies before {FIRST_NAME}")
         agencies, edges = await self._registry.agencies(province)
         named = members(data.agencies or obligation.leads, agencies, edges, cause.received_at)
         if isinstance(named, Problem):
