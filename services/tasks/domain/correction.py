@@ -20,6 +20,8 @@ from services.tasks.domain.recurrence import Period, opened_by, period_deadline
 from services.tasks.domain.retraction import retract_if_in_time
 from services.tasks.domain.task import CLOCK, Cause, Deadline, Document, End, GivenBy, Task
 
+_AS_ASSIGNED = frozenset({GivenBy.DIRECTIVE, GivenBy.TRIGGER})
+"""Given together with the task."""
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OF_THE_DIRECTIVE = frozenset({GivenBy.DIRECTIVE, GivenBy.TRIGGER, GivenBy.CORRECTION})
 """Versions that follow the directive's rule. An extension or a resumption is a decision on the task itself."""
@@ -102,16 +104,20 @@ def _same_words(one: Deadline, other: Deadline) -> bool:
 
 
 def _ruled_deadline(task: Task, obligation: Obligation, rules: Rules) -> Deadline | None:
-    """What the rule gives this task, as if it were assigned anew at the moment it was assigned."""
-    due = obligation.due
+    """What the rule gives this task, as if it were assigned anew at the moment it was assigned.
+
+    A share that was taken over counts from when it was first assigned: its first deadline came along.
+    """
+    due, first = obligation.due, task.deadlines[0] if task.deadlines else None
+    assigned = first.cause if first is not None and first.given_by in _AS_ASSIGNED else task.assigned
     match due:
         case RecurringRule():
             period = _period(task, due, obligation)
-            return period_deadline(due, period, rules.calendar, cause=task.assigned) if period is not None else None
+            return period_deadline(due, period, rules.calendar, cause=assigned) if period is not None else None
         case ConditionalRule():
-            return triggered_deadline(due, date.fromisoformat(task.period or ""), rules.calendar, cause=task.assigned)
+            return triggered_deadline(due, date.fromisoformat(task.period or ""), rules.calendar, cause=assigned)
         case _:
-            return single_deadline(due, rules.calendar, cause=task.assigned, document=None)
+            return single_deadline(due, rules.calendar, cause=assigned, document=None)
 
 
 def withdraw(task: Task, reason: Reason, document: Document, *, cause: Cause) -> Decision | None:

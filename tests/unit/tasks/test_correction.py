@@ -27,6 +27,7 @@ from services.tasks.domain.decision import Decision, FactKind, Reason, Rules
 from services.tasks.domain.directive import Obligation, Pause, occurrence_tasks, period_tasks, tasks_of
 from services.tasks.domain.milestones import MilestonePolicy
 from services.tasks.domain.recurrence import opened_by
+from services.tasks.domain.succession import succeed
 from services.tasks.domain.task import GivenBy, Schedule, Task
 from tests.support.builders import AGENCY, PLAIN, REVIEWER, RULES, a_cause, a_document, a_task, after, at
 
@@ -352,3 +353,18 @@ def test_a_calendar_that_moves_the_day_beyond_a_waiting_result_takes_back_its_ov
     assert decision is not None
     assert schedule_at(decision.task, at("2024-10-30 10:00"), PLAIN) == (Schedule.ON_TRACK, 0)
     assert decision.facts[-1].kind is FactKind.OVERDUE_RETRACTED
+
+
+@pytest.mark.parametrize("working", [False, True])
+def test_a_share_that_was_taken_over_does_not_count_its_days_anew(working: bool) -> None:
+    """Thirty days after the task was assigned: not after the successor got it."""
+    said = an_obligation(RelativeRule(30, working, None), issued=a_cause("2024-10-14 08:00", "H48.01"))
+    [task] = tasks_of(said, until=at("2024-10-14 09:00"), recorded_at=at("2024-10-14 09:00"), rules=RULES)
+    heir = succeed(task, "H48.22", a_cause("2024-11-01 08:00", "H48.01"), with_work=True)
+    cause = a_cause("2024-11-05 08:00", "H48.01")
+
+    corrected = align(heir, replace(said, title="đính chính"), AGENCY, a_document(), cause, RULES)
+
+    assert corrected is not None
+    assert corrected.task.deadlines == task.deadlines
+    assert reschedule(heir, said, cause=cause, rules=RULES) is None
