@@ -248,6 +248,8 @@ class TaskHandlers:
             taken = there is not None and there.task.predecessor != task.task_id
             if taken and not task.ended and task.succession is None:
                 return reject(task, Reason.SAME_AGENCY, cause=cause, rules=rules)
+            if there is not None and taken and not task.ended and there.task.ended:
+                return reject(task, Reason.SHARE_ENDED, cause=cause, rules=rules)
         elif isinstance(command, Contribute):
             command = replace(command, stands_for=await self._predecessors(task, cause))
         return decide(task, command, cause=cause, rules=rules, time_passes=time_passes)

@@ -7,7 +7,7 @@ import pytest
 from services.tasks.mongo import MongoTaskStore
 from tests.flow.tasks.harness import REGISTRY, Service, directive, obligation, say
 from tests.flow.tasks.memory import MemoryTaskStore
-from tests.support.workload import OFFICE
+from tests.support.workload import OFFICE, STANDING
 
 DAILY: dict[str, Any] = {"kind": "recurring", "every": "daily", "boundary": "within", "starts_on": "2024-10-14"}
 CONDITIONAL = {"kind": "conditional", "trigger": "khi phát sinh", "days": 5}
@@ -51,3 +51,39 @@ async def test_no_directive_fills_the_memory_of_a_replica(service: Service) -> N
 
     assert await service.outcome("directive") == ("rejected", "too_many_tasks")
     assert await service.store.directive("H48", "TB-1") is None, "it may be sent again, corrected"
+
+
+TASK, OTHER = "H48/TB-1/II.1.h/H48.21", "H48/TB-1/II.1.h/H48.22"
+PAPER = {"number": "3/NQ", "issued_on": "2024-10-20"}
+
+
+def moved(task_id: str, to: str, received: str, event_id: str = "move") -> Any:
+    data = {"task_id": task_id, "to_agency": to, "reason": "chuyển", "document": PAPER}
+    return say("task.reassigned", data, by=OFFICE, received=received, event_id=event_id)
+
+
+def reorganised(change: str, old: list[str], new: list[str], received: str, effective: str) -> Any:
+    data = {
+        "change": change,
+        "predecessors": old,
+        "successors": new,
+        "effective_on": effective,
+        "document": PAPER,
+    }
+    return say("agency.reorganised", data, by=STANDING, received=received)
+
+
+async def test_a_share_does_not_vanish_in_a_task_that_has_ended(service: Service) -> None:
+    """H48.21 gave it to H48.22, which is then merged into H48.21, whose task of that name ended with the first move."""
+    await service.on(*REGISTRY, directive(obligation(leads=["H48.21"])), moved(TASK, "H48.22", "2024-10-15 09:00"))
+    await service.on(reorganised("merged", ["H48.22"], ["H48.21"], "2024-10-15 10:00", "2024-10-16"))
+
+    await service.time_passes("2024-10-16 09:00")
+
+    other = await service.task(OTHER)
+    assert other.is_open, "somebody must owe it"
+    assert other.succession is not None
+    assert other.succession.why == "successor_has_its_own"
+    await service.on(moved(OTHER, "H48.21", "2024-10-16 10:00", "back"))
+    assert await service.outcome("back") == ("rejected", "share_ended")
+    assert (await service.task(OTHER)).is_open
