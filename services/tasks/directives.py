@@ -18,7 +18,7 @@ from services.tasks.domain.deadlines import ConditionalRule, FixedRule, Recurrin
 from services.tasks.domain.decide import decide
 from services.tasks.domain.decision import Decision, Rulebook, Rules
 from services.tasks.domain.dependencies import CircleError, dependencies
-from services.tasks.domain.directive import Obligation, Pause, occurrence_tasks, tasks_of
+from services.tasks.domain.directive import Obligation, Pause, as_of, occurrence_tasks, tasks_of
 from services.tasks.domain.recurrence import next_opening, periods
 from services.tasks.domain.succession import Edge
 from services.tasks.domain.task import Cause, Task
@@ -157,10 +157,12 @@ class DirectiveKeeper:
         """Correct tasks that were opened by what the obligation said before it was corrected or paused."""
         rules = self._rulebook.of(obligation.province)
         cause = replace(obligation.latest_word, recorded_at=recorded_at)
+        _, edges = await self._registry.agencies(obligation.province)
 
         async def step(task: Task) -> Decision | None:
-            origin = await self._origin(task)
-            return correction.align(task, obligation, origin, obligation.source, cause, rules)
+            # Its names are as old as its latest revision; whoever is no more by now must not come back.
+            now = as_of(obligation, edges, max(cause.received_at, task.assigned.received_at))
+            return correction.align(task, now, await self._origin(task), obligation.source, cause, rules)
 
         return await self._writer.change(task_ids, step)
 

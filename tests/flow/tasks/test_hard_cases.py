@@ -87,3 +87,18 @@ async def test_a_share_does_not_vanish_in_a_task_that_has_ended(service: Service
     await service.on(moved(OTHER, "H48.21", "2024-10-16 10:00", "back"))
     assert await service.outcome("back") == ("rejected", "share_ended")
     assert (await service.task(OTHER)).is_open
+
+
+async def test_a_pause_brings_no_reviewer_back_that_is_no_more(service: Service) -> None:
+    monthly = {"kind": "recurring", "every": "monthly", "boundary": "by", "day": 25, "starts_on": "2024-10-14"}
+    await service.on(*REGISTRY, directive(obligation(leads=["H48.21"], reviewer="H48.22", due=monthly)))
+    await service.on(reorganised("renamed", ["H48.22"], [STANDING], "2024-10-15 10:00", "2024-10-16"))
+    await service.time_passes("2024-10-16 09:00")
+    task_id = f"{TASK}/2024-10"
+    assert (await service.task(task_id)).reviewer == STANDING
+
+    paused = CLAUSE | {"reason": "chờ", "document": PAPER}
+    await service.on(say("obligation.suspended", paused, by=OFFICE, received="2024-10-17 09:00"))
+
+    assert (await service.task(task_id)).reviewer == STANDING
+    assert "corrected" not in service.facts()[-1:]
