@@ -291,7 +291,11 @@ class DirectiveKeeper:
         for _ in range(RACES_MAX):
             state = (await self._store.obligations([obligation_id]))[obligation_id]
             obligation = change(state.obligation)
-            following = state.next_at if opens_after is None else _next_opening(obligation, opens_after)
+            following = state.next_at
+            if opens_after is not None:
+                # A partition that is behind has still to open what began before: it leaves out what a pause covers.
+                ahead = (state.next_at, _next_opening(obligation, opens_after))
+                following = min((one for one in ahead if one is not None), default=None)
             if obligation.withdrawn:
                 following = None
             if await self._store.save_obligation(replace(state, obligation=obligation, next_at=following)):

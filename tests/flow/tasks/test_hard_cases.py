@@ -102,3 +102,16 @@ async def test_a_pause_brings_no_reviewer_back_that_is_no_more(service: Service)
 
     assert (await service.task(task_id)).reviewer == STANDING
     assert "corrected" not in service.facts()[-1:]
+
+
+async def test_a_pause_that_is_over_hides_no_period_from_a_partition_that_is_behind(service: Service) -> None:
+    """The obligation's own partition stands in September when the province's has paused and resumed in October."""
+    monthly = {"kind": "recurring", "every": "monthly", "boundary": "by", "day": 25, "starts_on": "2024-10-14"}
+    await service.on(*REGISTRY, directive(obligation(leads=["H48.21"], due=monthly)))
+    said = CLAUSE | {"reason": "chờ", "document": PAPER}
+    await service.on(say("obligation.suspended", said, by=OFFICE, received="2024-11-10 09:00"))
+    await service.on(say("obligation.resumed", said, by=OFFICE, received="2024-11-20 09:00"))
+
+    await service.time_passes("2024-11-21 09:00")
+
+    assert f"{TASK}/2024-11" in await service.tasks()
