@@ -115,3 +115,16 @@ async def test_a_pause_that_is_over_hides_no_period_from_a_partition_that_is_beh
     await service.time_passes("2024-11-21 09:00")
 
     assert f"{TASK}/2024-11" in await service.tasks()
+
+
+async def test_who_followed_a_cooperating_agency_twice_removed_may_contribute(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation(leads=["H48.21"], cooperating=["H48.22"])))
+    await service.on(reorganised("merged", ["H48.22"], [OFFICE], "2024-10-15 10:00", "2024-10-16"))
+    await service.on(reorganised("merged", [OFFICE], [STANDING], "2024-10-15 11:00", "2024-10-17"))
+
+    said = {"task_id": TASK, "summary": "số liệu"}
+    await service.on(
+        say("task.contribution_submitted", said, by=STANDING, received="2024-10-18 09:00", event_id="contribution")
+    )
+
+    assert await service.outcome("contribution") == ("applied", "applied")
