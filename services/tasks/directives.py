@@ -20,7 +20,7 @@ from services.tasks.domain.decision import Decision, Rulebook, Rules
 from services.tasks.domain.dependencies import CircleError, dependencies
 from services.tasks.domain.directive import Obligation, Pause, as_of, occurrence_tasks, tasks_of
 from services.tasks.domain.recurrence import next_opening, periods
-from services.tasks.domain.succession import Edge
+from services.tasks.domain.succession import Edge, plain_successor, successor_id
 from services.tasks.domain.task import Cause, Task
 from services.tasks.folding import Submission, as_step
 from services.tasks.ports import ObligationState, TaskStore
@@ -87,7 +87,10 @@ class DirectiveKeeper:
         now_there = {one.clause for one in obligations}
         gone = [one for one in known.values() if one.clause not in now_there]
         await self._save(replace(one, withdrawn=True, revision=data.revision, issued=cause) for one in gone)
-        corrected = await self._correct(submission, obligations, cause) if before else 0
+        corrected = 0
+        if before:
+            tasks = await self._without_inherited(tasks, province, cause.received_at)
+            corrected = await self._correct(submission, obligations, cause)
         created = await self._writer.create(tasks, submission.event)
         told = f"{len(obligations)} obligations, {len(tasks)} tasks"
         if data.revision > 1:
@@ -144,10 +147,13 @@ class DirectiveKeeper:
     async def _correct(self, submission: Submission, obligations: Sequence[Obligation], cause: Cause) -> int:
         by_clause = {one.clause: one for one in obligations}
         province, directive = obligations[0].province, obligations[0].directive
+        _, edges = await self._registry.agencies(province)
+        _, edges = await self._registry.agencies(province)
         rules = self._rulebook.of(province)
 
         async def step(task: Task) -> Decision | None:
-            obligation, origin = by_clause.get(task.clause), await self._origin(task)
+            obligation = by_clause.get(task.clause)
+            origin = await self._origin(task, obligation, edges, cause.received_at)
             return correction.align(task, obligation, origin, obligations[0].source, cause, rules)
 
         ids = await self._store.open_task_ids(province, directive)
@@ -161,16 +167,37 @@ class DirectiveKeeper:
 
         async def step(task: Task) -> Decision | None:
             # Its names are as old as its latest revision; whoever is no more by now must not come back.
-            now = as_of(obligation, edges, max(cause.received_at, task.assigned.received_at))
-            return correction.align(task, now, await self._origin(task), obligation.source, cause, rules)
+            instant = max(cause.received_at, task.assigned.received_at)
+            now = as_of(obligation, edges, instant)
+            origin = await self._origin(task, now, edges, instant)
+            return correction.align(task, now, origin, obligation.source, cause, rules)
 
         return await self._writer.change(task_ids, step)
 
-    async def _origin(self, task: Task) -> str:
-        """The agency that the directive named, whoever holds the task now."""
+    async def _origin(self, task: Task, obligation: Obligation | None, edges: Mapping[str, Edge], at: datetime) -> str:
+        """The agency that the directive named, whoever holds the task now, under the name that it names it by.
+
+        A name means its successor from that day on, also while the task's own partition has not come to it.
+        """
+        holder = task.agency
         while task.predecessor is not None:
             task = (await self._store.tasks([task.predecessor]))[task.predecessor].task
-        return task.agency
+        names = (plain_successor(code, edges, at) for code in (task.agency, holder))
+        leads = obligation.leads if obligation is not None else ()
+        return next((one for one in names if one in leads and one is not None), task.agency)
+
+    async def _without_inherited(self, tasks: Sequence[Task], province: str, at: datetime) -> list[Task]:
+        """A revision opens no task anew for a successor: whose name is read as its own had that share, done or not."""
+        _, edges = await self._registry.agencies(province)
+        former: dict[str | None, list[str]] = {}
+        for code in edges:
+            former.setdefault(plain_successor(code, edges, at), []).append(code)
+        ids = {
+            task.task_id: {successor_id(task, code) for code in former.get(task.agency, ()) if code != task.agency}
+            for task in tasks
+        }
+        there = await self._store.existing(set().union(*ids.values()))
+        return [task for task in tasks if there.isdisjoint(ids[task.task_id])]
 
     async def revoke(self, submission: Submission, data: ordered.DirectiveRevoked, cause: Cause) -> str | Problem:
         """The directive is withdrawn: nothing opens any more, and its open tasks end without result."""

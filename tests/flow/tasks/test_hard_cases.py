@@ -117,6 +117,27 @@ async def test_a_pause_that_is_over_hides_no_period_from_a_partition_that_is_beh
     assert f"{TASK}/2024-11" in await service.tasks()
 
 
+async def test_a_correction_ends_no_task_that_is_about_to_move(service: Service) -> None:
+    """The tasks' partition is behind: the agency's name already means its successor, its task has not moved yet."""
+    await service.on(*REGISTRY, directive(obligation(leads=["H48.21"])))
+    await service.on(say("task.progress_reported", {"task_id": TASK, "percent": 80}, received="2024-10-15 09:00"))
+    await service.on(reorganised("merged", ["H48.21"], ["H48.22"], "2024-10-15 10:00", "2024-10-16"))
+    revised: dict[str, Any] = {
+        "revision": 2,
+        "title": "Đính chính",
+        "event_id": "revision",
+        "received": "2024-10-16 09:00",
+    }
+    await service.on(directive(obligation(leads=["H48.21"]), **revised))
+
+    await service.on(say("task.result_submitted", {"task_id": TASK, "document": PAPER}, received="2024-10-15 16:00"))
+    await service.time_passes("2024-10-16 10:00")
+
+    old = await service.task(TASK)
+    assert old.results, "it was received while the agency was there"
+    assert old.ended is None or old.ended.how == "transferred"
+
+
 async def test_who_followed_a_cooperating_agency_twice_removed_may_contribute(service: Service) -> None:
     await service.on(*REGISTRY, directive(obligation(leads=["H48.21"], cooperating=["H48.22"])))
     await service.on(reorganised("merged", ["H48.22"], [OFFICE], "2024-10-15 10:00", "2024-10-16"))
@@ -128,3 +149,28 @@ async def test_who_followed_a_cooperating_agency_twice_removed_may_contribute(se
     )
 
     assert await service.outcome("contribution") == ("applied", "applied")
+
+
+async def test_a_correction_after_a_reorganisation_opens_no_share_that_was_done(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation(leads=["H48.21"], acceptance="automatic")))
+    await service.on(say("task.result_submitted", {"task_id": TASK, "document": PAPER}, received="2024-10-15 09:00"))
+    await service.on(reorganised("merged", ["H48.21"], ["H48.22"], "2024-10-15 10:00", "2024-10-16"))
+    await service.time_passes("2024-10-16 09:00")
+
+    revised: dict[str, Any] = {"revision": 2, "event_id": "revision", "received": "2024-11-16 09:00"}
+    await service.on(directive(obligation(leads=["H48.21"], title="Đính chính", acceptance="automatic"), **revised))
+
+    assert {one: task.result.value for one, task in (await service.tasks()).items()} == {TASK: "completed"}
+
+
+async def test_a_share_that_was_given_away_stays_there_when_its_agency_is_renamed(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation(leads=["H48.21"])), moved(TASK, "H48.22", "2024-10-15 09:00"))
+    await service.on(reorganised("renamed", ["H48.21"], [STANDING], "2024-10-15 10:00", "2024-10-16"))
+
+    revised: dict[str, Any] = {"revision": 2, "event_id": "revision", "received": "2024-10-17 09:00"}
+    await service.on(directive(obligation(leads=["H48.21"], title="Đính chính"), **revised))
+
+    assert {one: task.result.value for one, task in (await service.tasks()).items()} == {
+        TASK: "transferred",
+        OTHER: "assigned",
+    }
