@@ -138,6 +138,18 @@ async def test_a_correction_ends_no_task_that_is_about_to_move(service: Service)
     assert old.ended is None or old.ended.how == "transferred"
 
 
+async def test_an_agency_that_is_named_later_owes_no_period_that_was_over(service: Service) -> None:
+    monthly = {"kind": "recurring", "every": "monthly", "boundary": "by", "day": 25, "starts_on": "2024-10-14"}
+    await service.on(*REGISTRY, directive(obligation(leads=["H48.21"], due=monthly)))
+    await service.time_passes("2024-11-02 09:00")
+
+    revised: dict[str, Any] = {"revision": 2, "event_id": "revision", "received": "2024-11-10 09:00"}
+    await service.on(directive(obligation(leads=["H48.21", "H48.22"], due=monthly), **revised))
+    await service.time_passes("2024-11-10 10:00")
+
+    assert [one for one in await service.tasks() if "H48.22" in one] == [f"{OTHER}/2024-11"]
+
+
 async def test_who_followed_a_cooperating_agency_twice_removed_may_contribute(service: Service) -> None:
     await service.on(*REGISTRY, directive(obligation(leads=["H48.21"], cooperating=["H48.22"])))
     await service.on(reorganised("merged", ["H48.22"], [OFFICE], "2024-10-15 10:00", "2024-10-16"))
@@ -174,3 +186,20 @@ async def test_a_share_that_was_given_away_stays_there_when_its_agency_is_rename
         TASK: "transferred",
         OTHER: "assigned",
     }
+
+
+async def test_who_is_named_later_owes_the_same_whichever_partition_is_behind(service: Service) -> None:
+    """No period was opened yet when the revision came: the sweep opens them with the agencies of today."""
+    monthly = {"kind": "recurring", "every": "monthly", "boundary": "by", "day": 25, "starts_on": "2024-10-14"}
+    await service.on(*REGISTRY, directive(obligation(leads=["H48.21"], due=monthly)))
+    revised: dict[str, Any] = {"revision": 2, "event_id": "revision", "received": "2024-12-10 09:00"}
+    await service.on(directive(obligation(leads=["H48.21", "H48.22"], due=monthly), **revised))
+
+    await service.time_passes("2025-01-02 09:00")
+
+    found = await service.tasks()
+    assert [one for one in found if "H48.22" in one] == [f"{OTHER}/2024-12", f"{OTHER}/2025-01"]
+    assert [one for one in found if "H48.21" in one] == [
+        f"{TASK}/{period}" for period in ("2024-10", "2024-11", "2024-12", "2025-01")
+    ]
+    assert found[f"{OTHER}/2024-12"].assigned.event_id.endswith("#revision")
