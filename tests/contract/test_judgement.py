@@ -111,6 +111,7 @@ def test_both_judge_any_history_alike(steps: list[Step], gaps: list[int], accept
         if task.result in {Result.DISCONTINUED, Result.TRANSFERRED}:
             assert judged.column is Column.ENDED_WITHOUT_RESULT
             continue
+        assert judged.extended is (task.times_extended > 0)
         assert (judged.column, judged.days_late) == (COLUMNS[schedule], days_late)
         standing = [one for one in task.milestones if one.kind in STANDING and one.retracted is None]
         if task.is_open and schedule not in {Schedule.OVERDUE}:

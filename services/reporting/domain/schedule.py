@@ -76,7 +76,8 @@ def schedule_at(task: TaskFacts, as_of: AsOf, *, days_off: Set[date] = NO_DAYS_O
         column=column,
         days_late=days_late,
         done_without_deadline=column is Column.DONE_ON_TIME and deadline is None,
-        extended=counted and deadline is not None and deadline.granted,
+        # Once extended, always extended: a later resumption or calendar takes nothing back.
+        extended=counted and any(one.granted and as_of.knows(one.received_at) for one in task.deadlines),
         obstacles_open=_obstacles_open(task, as_of) if column.is_open else 0,
         allocated_vnd=_allocated(task, as_of),
         disbursed_vnd=_disbursed(task, as_of),
