@@ -17,6 +17,8 @@ from shared.runtime.consuming import Received
 SOURCE = "//dondoc/reporting"
 CONSUMED = (TASKS, AGENCIES)
 EVENT_TYPE = "dondoc.report.published.v1"
+_SUSPENDED = frozenset({"suspended-time-not-counted", "suspended-when-overdue"})
+"""Policies of a deadline that a resumption moved by the days of the suspension."""
 
 
 def kept_task(received: Received) -> Kept | None:
@@ -63,6 +65,7 @@ def task_facts(kept: Kept) -> facts.TaskFacts:
                 due_at=one.due_at,
                 granted=one.given_by == "extension" or (one.given_by == "directive" and one.document is not None),
                 received_at=one.cause.received_at,
+                suspended_days=one.policy in _SUSPENDED,
             )
             for one in task.deadlines
         ),

@@ -7,6 +7,7 @@ a task: it comes through the province's partition, which may be ahead of the tas
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from itertools import chain, islice
 
 from services.tasks import wire
 from services.tasks.domain import correction
@@ -17,9 +18,9 @@ from services.tasks.domain.deadlines import ConditionalRule, FixedRule, Recurrin
 from services.tasks.domain.decide import decide
 from services.tasks.domain.decision import Decision, Rulebook, Rules
 from services.tasks.domain.dependencies import CircleError, dependencies
-from services.tasks.domain.directive import Obligation, Pause, occurrence_tasks, tasks_of
-from services.tasks.domain.recurrence import next_opening
-from services.tasks.domain.succession import Edge
+from services.tasks.domain.directive import Obligation, Pause, as_of, occurrence_tasks, tasks_of
+from services.tasks.domain.recurrence import next_opening, periods
+from services.tasks.domain.succession import Edge, plain_successor, successor_id
 from services.tasks.domain.task import Cause, Task
 from services.tasks.folding import Submission, as_step
 from services.tasks.horizon import Horizon
@@ -29,6 +30,11 @@ from services.tasks.telling import PartitionOf
 from services.tasks.writing import RACES_MAX, TaskWriter
 from shared.contracts import authority_events as ordered
 from shared.runtime.errors import TransientError
+
+FIRST_NAME = "2000"
+"""Periods and occurrences name tasks, and task ids know no year before."""
+TASKS_MAX = 50_000
+"""That one event may open at once: a daily report since a day long past must not fill the memory of a replica."""
 
 
 class DirectiveKeeper:
@@ -52,9 +58,10 @@ class DirectiveKeeper:
 
     async def save_obligation(self, state: ObligationState) -> bool:
         """Save; False when another writer was first."""
-        saved = await self._store.save_obligation(state)
-        self.horizon.note(state.partition, state.next_at)
-        return saved
+        try:
+            return await self._store.save_obligation(state)
+        finally:
+            self.horizon.note(state.partition, state.next_at)
 
     # -- issued, corrected, revoked --------------------------------------------------------------------------------
 
@@ -72,21 +79,28 @@ class DirectiveKeeper:
         obligations = await self._expand(data, province, cause)
         if isinstance(obligations, Problem):
             return obligations
-        await self._store.save_directive(province, data.directive, data.revision, key)
         before = await self._store.obligations_of(province, data.directive)
         known = {obligation_id: state.obligation for obligation_id, state in before.items()}
         obligations = [one.following(known.get(one.obligation_id)) for one in obligations]
+        rules = self._rulebook.of(province)
+        made = (
+            tasks_of(one, until=cause.received_at, recorded_at=cause.recorded_at, rules=rules) for one in obligations
+        )
+        tasks = list(islice(chain.from_iterable(made), TASKS_MAX + 1))
+        if len(tasks) > TASKS_MAX:
+            return Problem(
+                ProblemKind.TOO_MANY_TASKS,
+                f"it would open more than {TASKS_MAX} tasks at once; let recurring clauses start later, or split it",
+            )
+        await self._store.save_directive(province, data.directive, data.revision, key)
         await self._save(obligations)
         now_there = {one.clause for one in obligations}
         gone = [one for one in known.values() if one.clause not in now_there]
         await self._save(replace(one, withdrawn=True, revision=data.revision, issued=cause) for one in gone)
-        corrected = await self._correct(submission, obligations, cause) if before else 0
-        rules = self._rulebook.of(province)
-        tasks = [
-            task
-            for obligation in obligations
-            for task in tasks_of(obligation, until=cause.received_at, recorded_at=cause.recorded_at, rules=rules)
-        ]
+        corrected = 0
+        if before:
+            tasks = await self._without_inherited(tasks, province, cause.received_at)
+            corrected = await self._correct(submission, obligations, cause)
         created = await self._writer.create(tasks, submission.event)
         told = f"{len(obligations)} obligations, {len(tasks)} tasks"
         if data.revision > 1:
@@ -100,6 +114,13 @@ class DirectiveKeeper:
                 ProblemKind.ISSUED_IN_FUTURE,
                 f"issued_on {data.issued_on} lies after the day of receipt, {local_day(at)}",
             )
+        for item in data.obligations:
+            rule = wire.due_rule(item.due, data.issued_on)
+            first = next(periods(rule), None) if isinstance(rule, RecurringRule) else None
+            if first is not None and first.id < FIRST_NAME:
+                return Problem(
+                    ProblemKind.DAY_TOO_EARLY, f"{item.clause}: its first period lies before {FIRST_NAME}; start later"
+                )
         agencies, edges = await self._registry.agencies(province)
         obligations = expand(data, agencies, edges, province, cause)
         if isinstance(obligations, Problem):
@@ -136,10 +157,13 @@ class DirectiveKeeper:
     async def _correct(self, submission: Submission, obligations: Sequence[Obligation], cause: Cause) -> int:
         by_clause = {one.clause: one for one in obligations}
         province, directive = obligations[0].province, obligations[0].directive
+        _, edges = await self._registry.agencies(province)
+        _, edges = await self._registry.agencies(province)
         rules = self._rulebook.of(province)
 
         async def step(task: Task) -> Decision | None:
-            obligation, origin = by_clause.get(task.clause), await self._origin(task)
+            obligation = by_clause.get(task.clause)
+            origin = await self._origin(task, obligation, edges, cause.received_at)
             return correction.align(task, obligation, origin, obligations[0].source, cause, rules)
 
         ids = await self._store.open_task_ids(province, directive)
@@ -149,18 +173,41 @@ class DirectiveKeeper:
         """Correct tasks that were opened by what the obligation said before it was corrected or paused."""
         rules = self._rulebook.of(obligation.province)
         cause = replace(obligation.latest_word, recorded_at=recorded_at)
+        _, edges = await self._registry.agencies(obligation.province)
 
         async def step(task: Task) -> Decision | None:
-            origin = await self._origin(task)
-            return correction.align(task, obligation, origin, obligation.source, cause, rules)
+            # Its names are as old as its latest revision; whoever is no more by now must not come back.
+            instant = max(cause.received_at, task.assigned.received_at)
+            now = as_of(obligation, edges, instant)
+            origin = await self._origin(task, now, edges, instant)
+            return correction.align(task, now, origin, obligation.source, cause, rules)
 
         return await self._writer.change(task_ids, step)
 
-    async def _origin(self, task: Task) -> str:
-        """The agency that the directive named, whoever holds the task now."""
+    async def _origin(self, task: Task, obligation: Obligation | None, edges: Mapping[str, Edge], at: datetime) -> str:
+        """The agency that the directive named, whoever holds the task now, under the name that it names it by.
+
+        A name means its successor from that day on, also while the task's own partition has not come to it.
+        """
+        holder = task.agency
         while task.predecessor is not None:
             task = (await self._store.tasks([task.predecessor]))[task.predecessor].task
-        return task.agency
+        names = (plain_successor(code, edges, at) for code in (task.agency, holder))
+        leads = obligation.leads if obligation is not None else ()
+        return next((one for one in names if one in leads and one is not None), task.agency)
+
+    async def _without_inherited(self, tasks: Sequence[Task], province: str, at: datetime) -> list[Task]:
+        """A revision opens no task anew for a successor: whose name is read as its own had that share, done or not."""
+        _, edges = await self._registry.agencies(province)
+        former: dict[str | None, list[str]] = {}
+        for code in edges:
+            former.setdefault(plain_successor(code, edges, at), []).append(code)
+        ids = {
+            task.task_id: {successor_id(task, code) for code in former.get(task.agency, ()) if code != task.agency}
+            for task in tasks
+        }
+        there = await self._store.existing(set().union(*ids.values()))
+        return [task for task in tasks if there.isdisjoint(ids[task.task_id])]
 
     async def revoke(self, submission: Submission, data: ordered.DirectiveRevoked, cause: Cause) -> str | Problem:
         """The directive is withdrawn: nothing opens any more, and its open tasks end without result."""
@@ -192,6 +239,8 @@ class DirectiveKeeper:
             return Problem(ProblemKind.NOT_CONDITIONAL, f"clause {data.clause} has no condition; its tasks are open")
         if data.occurred_on > local_day(cause.received_at):
             return Problem(ProblemKind.OCCURRED_IN_FUTURE, f"occurred_on {data.occurred_on} lies after the receipt")
+        if data.occurred_on.isoformat() < FIRST_NAME:
+            return Problem(ProblemKind.DAY_TOO_EARLY, f"occurred_on {data.occurred_on} lies before {FIRST_NAME}")
         agencies, edges = await self._registry.agencies(province)
         named = members(data.agencies or obligation.leads, agencies, edges, cause.received_at)
         if isinstance(named, Problem):
@@ -279,7 +328,11 @@ class DirectiveKeeper:
         for _ in range(RACES_MAX):
             state = (await self._store.obligations([obligation_id]))[obligation_id]
             obligation = change(state.obligation)
-            following = state.next_at if opens_after is None else _next_opening(obligation, opens_after)
+            following = state.next_at
+            if opens_after is not None:
+                # A partition that is behind has still to open what began before: it leaves out what a pause covers.
+                ahead = (state.next_at, _next_opening(obligation, opens_after))
+                following = min((one for one in ahead if one is not None), default=None)
             if obligation.withdrawn:
                 following = None
             if await self.save_obligation(replace(state, obligation=obligation, next_at=following)):

@@ -249,20 +249,27 @@ class TaskHandlers:
             taken = there is not None and there.task.predecessor != task.task_id
             if taken and not task.ended and task.succession is None:
                 return reject(task, Reason.SAME_AGENCY, cause=cause, rules=rules)
+            if there is not None and taken and not task.ended and there.task.ended:
+                return reject(task, Reason.SHARE_ENDED, cause=cause, rules=rules)
         elif isinstance(command, Contribute):
             command = replace(command, stands_for=await self._predecessors(task, cause))
         return decide(task, command, cause=cause, rules=rules, time_passes=time_passes)
 
     async def _predecessors(self, task: Task, cause: Cause) -> frozenset[str]:
-        """Cooperating agencies that were reorganised into the one that speaks."""
-        ids = [f"{task.province}/{code}" for code in task.cooperating]
-        entries = await self._store.entries(Registry.AGENCIES, ids)
+        """Cooperating agencies that were reorganised into the one that speaks, at one remove or several."""
         day = local_day(cause.received_at).isoformat()
-        return frozenset(
-            entry.data["code"]
-            for entry in entries.values()
-            if entry.data["valid_to"] and entry.data["valid_to"] < day and cause.actor in entry.data["successors"]
-        )
+        stands_for = {code: {code} for code in task.cooperating}
+        left, seen = set(task.cooperating), set(task.cooperating)
+        while left:
+            entries = await self._store.entries(Registry.AGENCIES, [f"{task.province}/{code}" for code in left])
+            left = set()
+            for record in (entry.data for entry in entries.values()):
+                if record["valid_to"] and record["valid_to"] < day:
+                    for heir in record["successors"]:
+                        stands_for.setdefault(heir, set()).update(stands_for[record["code"]])
+                        left |= {heir} - seen
+            seen |= left
+        return frozenset(stands_for.get(cause.actor, ()))
 
     async def _park(self, submissions: Sequence[Submission]) -> None:
         """Keep what is about a task that is not known; its directive may be on its way."""

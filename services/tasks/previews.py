@@ -94,7 +94,10 @@ class PreviewApi:
             rules = self._rulebook.of(task.province)
             state = obligations.get(wire.obligation_id(task))
             obligation = state.obligation if state is not None else None
-            found = moved_by(task, obligation, rules, off, worked, cause=cause)
+            try:
+                found = moved_by(task, obligation, rules, off, worked, cause=cause)
+            except ValueError as error:
+                return problem(422, "invalid_calendar", f"No office would work for weeks on end: {error}")
             if found is not None:
                 moved.append(wire.moved_date(task, found))
         more = len(tasks) == TASKS_LOOKED_AT

@@ -45,11 +45,12 @@ class TaskWriter:
 
     async def save(self, writes: Sequence[Write]) -> frozenset[str]:
         """Save; returns the ids that lost to another writer, as the store says."""
-        lost = await self._store.save_tasks(writes)
-        # After the write: whoever asked before it was there must hear of it now.
-        for write in writes:
-            self.horizon.note(write.partition, write.next_at)
-        return lost
+        try:
+            return await self._store.save_tasks(writes)
+        finally:
+            # After the write: whoever asked before it was there must hear of it now, even if its answer got lost.
+            for write in writes:
+                self.horizon.note(write.partition, write.next_at)
 
     async def new_write(self, task: Task, event: Event | None, token: str) -> Write:
         """The first write of a task."""

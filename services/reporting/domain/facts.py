@@ -30,6 +30,8 @@ class Deadline:
     granted: bool
     """More time by a document; False for what the directive, a correction or a resumption says."""
     received_at: datetime
+    suspended_days: bool = False
+    """It only gives back the days of a suspension, which makes no result earlier that was handed in before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,8 @@ def schedule_at(task: TaskFacts, as_of: AsOf, *, days_off: Set[date] = NO_DAYS_O
         column=column,
         days_late=days_late,
         done_without_deadline=column is Column.DONE_ON_TIME and deadline is None,
-        extended=counted and deadline is not None and deadline.granted,
+        # Once extended, always extended: a later resumption or calendar takes nothing back.
+        extended=counted and any(one.granted and as_of.knows(one.received_at) for one in task.deadlines),
         obstacles_open=_obstacles_open(task, as_of) if column.is_open else 0,
         allocated_vnd=_allocated(task, as_of),
         disbursed_vnd=_disbursed(task, as_of),
@@ -89,12 +90,19 @@ def deadline_in_force(task: TaskFacts, as_of: AsOf) -> Deadline | None:
     return max(known, key=lambda deadline: deadline.version, default=None)
 
 
+def _deadline_for(task: TaskFacts, received_at: datetime, as_of: AsOf) -> Deadline | None:
+    """What a result is judged by: the days of a suspension that ended after it do not make it earlier."""
+    known = (one for one in task.deadlines if as_of.knows(one.received_at))
+    counted = [one for one in known if not one.suspended_days or one.received_at <= received_at]
+    return max(counted, key=lambda one: one.version, default=None)
+
+
 def _place(task: TaskFacts, deadline: Deadline | None, as_of: AsOf, days_off: Set[date]) -> tuple[Column, int]:
     known = [result for result in task.results if as_of.knows(result.received_at)]
     accepted = min((one.received_at for one in known if _verdict(one, as_of) == "accepted"), default=None)
     if accepted is not None:
         # What was accepted stays done, whatever happened to the task afterwards.
-        judged_at = _clock_at(task, accepted, as_of)
+        deadline, judged_at = _deadline_for(task, accepted, as_of), _clock_at(task, accepted, as_of)
         if deadline is None or judged_at < deadline.due_at:
             return Column.DONE_ON_TIME, 0
         return Column.DONE_LATE, days_after(deadline.legal, local_day(judged_at))
@@ -102,10 +110,12 @@ def _place(task: TaskFacts, deadline: Deadline | None, as_of: AsOf, days_off: Se
         return Column.ENDED_WITHOUT_RESULT, 0
     if deadline is None:
         return Column.OPEN_NO_DEADLINE, 0
-    waiting = [_clock_at(task, one.received_at, as_of) for one in known if _verdict(one, as_of) is None]
-    if waiting:
+    latest = known[-1] if known else None
+    # A later result replaces one that nobody had judged: the reviewer's word is on the latest.
+    if latest is not None and _verdict(latest, as_of) is None:
         # The reviewer's delay is not the agency's: in time stays in time, and late does not become later.
-        received = min(waiting)
+        deadline = _deadline_for(task, latest.received_at, as_of) or deadline
+        received = _clock_at(task, latest.received_at, as_of)
         if received < deadline.due_at:
             return Column.OPEN_IN_TIME, 0
         return Column.OPEN_OVERDUE, days_after(deadline.legal, local_day(received))

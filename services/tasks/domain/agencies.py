@@ -37,6 +37,8 @@ class ProblemKind(StrEnum):
     ALREADY_TRIGGERED = "already_triggered"
     ALREADY_SUSPENDED = "already_suspended"
     NOT_SUSPENDED = "not_suspended"
+    DAY_TOO_EARLY = "day_too_early"
+    TOO_MANY_TASKS = "too_many_tasks"
     ALREADY_REORGANISED = "already_reorganised"
     WRONG_SUCCESSORS = "wrong_successors"
 

@@ -1,6 +1,7 @@
 """What the authority says of a task: verdicts, extensions, money, suspension, ends."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Literal
 
 from services.tasks.domain.calendar import local_day
@@ -21,7 +22,17 @@ from services.tasks.domain.deadlines import POLICIES, Boundary, deadline, moved
 from services.tasks.domain.decision import ENTRIES_MAX, Decision, FactKind, Reason, Rules, changed, rejected
 from services.tasks.domain.retraction import retract, retract_if_in_time
 from services.tasks.domain.succession import successor_id
-from services.tasks.domain.task import Allocation, Cause, Deadline, End, GivenBy, Result, Suspension, Task
+from services.tasks.domain.task import (
+    CLOCK,
+    Allocation,
+    Cause,
+    Deadline,
+    End,
+    GivenBy,
+    Result,
+    Suspension,
+    Task,
+)
 from services.tasks.domain.verdicts import answered, judge, on_obstacle
 
 
@@ -201,7 +212,7 @@ def resume(task: Task, command: Resume, cause: Cause, rules: Rules) -> Decision:
         return rejected(task, Reason.LAST_DAY_IN_PAST, cause)
     resumed = replace(suspension, resumed=cause, resumed_document=command.document)
     task = task.changed(suspensions=(*task.suspensions[:-1], resumed))
-    moved_to = _resumed_deadline(current, suspension, command, cause, rules) if current is not None else None
+    moved_to = _resumed_deadline(task, current, suspension, command, cause, rules) if current is not None else None
     if current is None or moved_to is None:
         return changed(task, FactKind.RESUMED, Reason.APPLIED, cause, previous=Result.SUSPENDED, new=task.result)
     decision = changed(
@@ -217,7 +228,7 @@ def resume(task: Task, command: Resume, cause: Cause, rules: Rules) -> Decision:
 
 
 def _resumed_deadline(
-    current: Deadline, suspension: Suspension, command: Resume, cause: Cause, rules: Rules
+    task: Task, current: Deadline, suspension: Suspension, command: Resume, cause: Cause, rules: Rules
 ) -> Deadline | None:
     if command.last_day is not None:
         return deadline(
@@ -229,10 +240,15 @@ def _resumed_deadline(
             document=command.document,
             given_by=GivenBy.RESUMPTION,
         )
-    # A day that was named during the suspension was named knowing of it: only what followed is made up for.
-    stood_from = max(suspension.cause.received_at, current.cause.received_at)
+    # A day that was named during the suspension was named knowing of it: only what followed is made up for. A calendar
+    # names no day.
+    named = (one.cause.received_at for one in task.deadlines if one.cause.actor != CLOCK)
+    stood_from = max(suspension.cause.received_at, *named)
     days = (local_day(cause.received_at) - local_day(stood_from)).days
+    overdue = suspension.cause.received_at >= current.due_at
+    if not overdue and current.due_at + timedelta(days=days) <= cause.received_at:
+        # It names an hour that the clock did not reach: resumed after that hour, the next day's is meant.
+        days += 1
     if days <= 0:
         return None
-    overdue = suspension.cause.received_at >= current.due_at
     return moved(current, days, rules.calendar, overdue=overdue, cause=cause, document=command.document)

@@ -1,5 +1,6 @@
 """Corrections of what a task was given: by a later revision of its directive, a named day, or another calendar."""
 
+import re
 from dataclasses import replace
 from datetime import date
 
@@ -16,9 +17,12 @@ from services.tasks.domain.deadlines import (
 from services.tasks.domain.decision import ENTRIES_MAX, Decision, FactKind, Reason, Rules, changed
 from services.tasks.domain.directive import Obligation, parts_of
 from services.tasks.domain.recurrence import Period, opened_by, period_deadline
-from services.tasks.domain.retraction import retract, retract_if_in_time
+from services.tasks.domain.retraction import retract_if_in_time
 from services.tasks.domain.task import CLOCK, Cause, Deadline, Document, End, GivenBy, Task
 
+_AS_ASSIGNED = frozenset({GivenBy.DIRECTIVE, GivenBy.TRIGGER})
+"""Given together with the task."""
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OF_THE_DIRECTIVE = frozenset({GivenBy.DIRECTIVE, GivenBy.TRIGGER, GivenBy.CORRECTION})
 """Versions that follow the directive's rule. An extension or a resumption is a decision on the task itself."""
 
@@ -46,7 +50,8 @@ def _has_period(task: Task, obligation: Obligation) -> bool:
         case RecurringRule() as rule:
             return _period(task, rule, obligation) is not None
         case ConditionalRule():
-            return task.period is not None
+            # An occurrence is named by its day; the periods of a rule that recurred before mostly are not.
+            return task.period is not None and _DAY.fullmatch(task.period) is not None
         case _:
             return task.period is None
 
@@ -99,16 +104,20 @@ def _same_words(one: Deadline, other: Deadline) -> bool:
 
 
 def _ruled_deadline(task: Task, obligation: Obligation, rules: Rules) -> Deadline | None:
-    """What the rule gives this task, as if it were assigned anew at the moment it was assigned."""
-    due = obligation.due
+    """What the rule gives this task, as if it were assigned anew at the moment it was assigned.
+
+    A share that was taken over counts from when it was first assigned: its first deadline came along.
+    """
+    due, first = obligation.due, task.deadlines[0] if task.deadlines else None
+    assigned = first.cause if first is not None and first.given_by in _AS_ASSIGNED else task.assigned
     match due:
         case RecurringRule():
             period = _period(task, due, obligation)
-            return period_deadline(due, period, rules.calendar, cause=task.assigned) if period is not None else None
+            return period_deadline(due, period, rules.calendar, cause=assigned) if period is not None else None
         case ConditionalRule():
-            return triggered_deadline(due, date.fromisoformat(task.period or ""), rules.calendar, cause=task.assigned)
+            return triggered_deadline(due, date.fromisoformat(task.period or ""), rules.calendar, cause=assigned)
         case _:
-            return single_deadline(due, rules.calendar, cause=task.assigned, document=None)
+            return single_deadline(due, rules.calendar, cause=assigned, document=None)
 
 
 def withdraw(task: Task, reason: Reason, document: Document, *, cause: Cause) -> Decision | None:
@@ -174,9 +183,7 @@ def reschedule(task: Task, obligation: Obligation | None, *, cause: Cause, rules
         new=f"{again.legal.isoformat()} ({again.operational.isoformat()})",
         deadlines=(*task.deadlines, again),
     )
-    if task.clock_at(cause.received_at) >= again.due_at:
-        return decision
-    return retract(decision, cause, Reason.CALENDAR_CHANGED)
+    return retract_if_in_time(decision, cause, Reason.CALENDAR_CHANGED)
 
 
 def _recounted(

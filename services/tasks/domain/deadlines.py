@@ -49,7 +49,12 @@ SUSPENDED_TIME = Policy(
     True,
     "thời gian tạm dừng không tính vào thời hạn: ngày cuối lùi đúng số ngày tạm dừng, theo văn bản cho tiếp tục",
 )
-_BY_NAME = {policy.name: policy for policy in (*POLICIES.values(), EACH_DAY, SUSPENDED_TIME)}
+SUSPENDED_WHEN_OVERDUE = Policy(
+    "suspended-when-overdue",
+    False,
+    "thời gian tạm dừng không tính vào thời hạn: đã quá hạn trước khi tạm dừng thì giữ nguyên số ngày quá hạn",
+)
+_BY_NAME = {policy.name: policy for policy in (*POLICIES.values(), EACH_DAY, SUSPENDED_TIME, SUSPENDED_WHEN_OVERDUE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +192,7 @@ def moved(
     """
     later = deadline(
         known.nominal + timedelta(days=days),
-        SUSPENDED_TIME,
+        SUSPENDED_WHEN_OVERDUE if overdue else SUSPENDED_TIME,
         calendar,
         version=known.version + 1,
         cause=cause,
@@ -213,6 +218,9 @@ def recalculated(known: Deadline, calendar: WorkingCalendar, *, cause: Cause) ->
         hour=hour_of(known),
         given_by=known.given_by,
     )
+    if known.policy == SUSPENDED_WHEN_OVERDUE.name:
+        # Its legal day is as far from now as the one it was late by. No calendar says anything of it.
+        again = replace(again, legal=known.legal, due_at=known.due_at)
     return None if (again.legal, again.operational) == (known.legal, known.operational) else again
 
 
@@ -255,6 +263,20 @@ def triggered_deadline(
     return replace(found, given_by=GivenBy.TRIGGER)
 
 
+_SUSPENDED = frozenset({SUSPENDED_TIME.name, SUSPENDED_WHEN_OVERDUE.name})
+
+
+def deadline_for(task: Task, received_at: datetime) -> Deadline | None:
+    """The deadline that a result is judged by: the one in force, or the last before a suspension that ended later.
+
+    A resumption gives back the days in which nobody had to work. It makes no result earlier that was handed in before.
+    """
+    counted = (
+        one for one in reversed(task.deadlines) if one.policy not in _SUSPENDED or one.cause.received_at <= received_at
+    )
+    return next(counted, None)
+
+
 DUE_SOON_WORKING_DAYS = 3
 
 
@@ -270,10 +292,12 @@ def schedule_at(task: Task, instant: datetime, calendar: WorkingCalendar) -> tup
     if due is None:
         return (Schedule.ON_TIME, 0) if accepted is not None else (Schedule.NO_DEADLINE, 0)
     if accepted is not None:
+        due = deadline_for(task, accepted.cause.received_at) or due
         received = task.clock_at(accepted.cause.received_at)
         return (Schedule.LATE if received >= due.due_at else Schedule.ON_TIME), days_late(due, received)
     waiting = task.unjudged_result
     if waiting is not None:
+        due = deadline_for(task, waiting.cause.received_at) or due
         received = task.clock_at(waiting.cause.received_at)
         late = received >= due.due_at and task.ended is None
         return (Schedule.OVERDUE, days_late(due, received)) if late else (Schedule.ON_TRACK, 0)

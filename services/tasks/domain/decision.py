@@ -82,6 +82,7 @@ class Reason(StrEnum):
     UNKNOWN_OBSTACLE = "unknown_obstacle"
     AS_OF_IN_FUTURE = "as_of_in_future"
     SAME_AGENCY = "same_agency"
+    SHARE_ENDED = "share_ended"
     NOT_COOPERATING = "not_cooperating"
     NO_CONTRIBUTION = "no_contribution"
     ALREADY_SUSPENDED = "already_suspended"
@@ -111,6 +112,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.LAST_DAY_IN_PAST: "The last day lies before the day of receipt. Send the day on which work is due again.",
     Reason.NO_DEADLINE_TO_MOVE: "The task has no deadline; leave last_day out, or give it one with obligation.dated.",
     Reason.SAME_AGENCY: "The task already belongs to that agency.",
+    Reason.SHARE_ENDED: "That agency's own share has ended; nobody would go on with this one. Choose another agency.",
     Reason.UNKNOWN_AGENCY: "No agency with this code is registered. Register it first (agency.registered).",
     Reason.TOO_MANY_ENTRIES: f"A task keeps at most {ENTRIES_MAX} entries of a kind.",
 }

@@ -32,6 +32,14 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """An agency that a later revision named."""
+
+    agency: str
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
 class Obligation:
     """One clause with its agencies already named one by one."""
 
@@ -58,6 +66,8 @@ class Obligation:
     pauses: tuple[Pause, ...] = ()
     withdrawn: bool = False
     """Revoked, or left out of a later revision: nothing opens any more."""
+    joined: tuple[Joined, ...] = ()
+    """Leads that the first revision did not name. They owe no period that was over before they were named."""
 
     @property
     def obligation_id(self) -> str:
@@ -73,7 +83,14 @@ class Obligation:
         """This revision of an obligation that stood before: pauses last, and so does a due rule that is the same."""
         if before is None or before.withdrawn:
             return self
-        return replace(self, pauses=before.pauses, ruled=before.ruled_by if before.due == self.due else None)
+        since = {one.agency: one for one in before.joined}
+        since |= {one: Joined(one, self.issued) for one in self.leads if one not in before.leads}
+        return replace(
+            self,
+            pauses=before.pauses,
+            ruled=before.ruled_by if before.due == self.due else None,
+            joined=tuple(since[one] for one in self.leads if one in since),
+        )
 
     @property
     def latest_word(self) -> Cause:
@@ -111,9 +128,13 @@ def period_tasks(obligation: Obligation, period: Period, *, recorded_at: datetim
     if period.opens_at > cause.received_at:
         opening = f"{obligation.obligation_id}:opens:{period.id}"
         cause = Cause(opening, CLOCK, period.opens_at, recorded_at)
-    last_day = period_deadline(due, period, rules.calendar, cause=cause)
+    joined = {one.agency: one.cause for one in obligation.joined}
     for agency in obligation.leads:
-        yield _task(obligation, agency, period.id, cause, (last_day,))
+        named = joined.get(agency, cause)
+        assigned = named if named.received_at > cause.received_at else cause
+        last_day = period_deadline(due, period, rules.calendar, cause=assigned)
+        if agency not in joined or last_day.due_at > named.received_at:
+            yield _task(obligation, agency, period.id, assigned, (last_day,))
 
 
 def occurrence_tasks(

@@ -2,14 +2,20 @@
 
 from dataclasses import replace
 
+from services.tasks.domain.deadlines import deadline_for
 from services.tasks.domain.decision import Decision, FactKind, Reason, changed, then
 from services.tasks.domain.task import STANDING, Cause
 
 
 def retract_if_in_time(decision: Decision, cause: Cause, reason: Reason) -> Decision:
-    """What was received in time but arrives here late takes back the overdue that was fired meanwhile."""
-    due = decision.task.deadline
-    if due is None or decision.task.clock_at(cause.received_at) >= due.due_at:
+    """What was received in time but arrives here late takes back the overdue that was fired meanwhile.
+
+    A task whose result awaits review is judged by when that was received, also where its deadline moves.
+    """
+    task, waiting = decision.task, decision.task.unjudged_result
+    received_at = (waiting.cause if waiting is not None else cause).received_at
+    due = deadline_for(task, received_at)
+    if due is None or task.clock_at(received_at) >= due.due_at:
         return decision
     return retract(decision, cause, reason)
 

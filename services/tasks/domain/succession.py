@@ -100,7 +100,8 @@ def move(task: Task, edge: Edge, existing: Task | None, *, recorded_at: datetime
         return Move(_ask(task, edge, "several_successors" if edge.successors else "no_successor", cause), None)
     [agency] = edge.successors
     has_its_own = existing is not None and existing.predecessor != task.task_id
-    if has_its_own and _at_stake(task):
+    # In a task that is over, nobody would go on with what is still owed here.
+    if existing is not None and has_its_own and (_at_stake(task) or not existing.is_open):
         return Move(_ask(task, edge, "successor_has_its_own", cause), None)
     end = End("transferred", "", edge.document, successor_id(task, agency), cause)
     decision = changed(

@@ -1,7 +1,7 @@
 """A new calendar or policy: open tasks are counted anew, quietly, and only where a date moves."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import httpx
@@ -152,3 +152,13 @@ async def test_a_change_that_cannot_be_read_is_said_so(
     answer = await client.post("/v1/calendar-changes", json=body)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_days_off_for_weeks_on_end_are_said_to_be_a_mistake(service: Service, client: httpx.AsyncClient) -> None:
+    await started(service)
+    first = date(2025, 4, 1)
+    days = [{"day": (first + timedelta(days=one)).isoformat(), "source": "nhầm"} for one in range(80)]
+
+    answer = await client.post("/v1/calendar-changes", json={"days_off": days})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_calendar")

@@ -1,5 +1,6 @@
 """Which column a task stands in, as of an instant."""
 
+from dataclasses import replace
 from datetime import date, datetime, time
 
 import pytest
@@ -339,3 +340,12 @@ def test_the_clock_of_a_suspended_task_stands_still(
 
 def test_days_start_at_midnight_in_vietnam() -> None:
     assert at("2024-11-15 00:00") == start_of(date(2024, 11, 15))
+
+
+def test_a_task_that_was_extended_stays_extended_when_it_is_resumed_later() -> None:
+    resumed = replace(a_deadline("2024-12-10", version=3, received="2024-11-20"), suspended_days=True)
+
+    judgement = schedule_at(a_task(OCT_19, NOV_30_GRANTED, resumed), AsOf(at("2024-11-25")))
+
+    assert judgement is not None
+    assert judgement.extended

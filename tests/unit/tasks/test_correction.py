@@ -20,13 +20,15 @@ from services.tasks.domain.deadlines import (
     RecurringRule,
     RelativeRule,
     deadline,
+    schedule_at,
 )
 from services.tasks.domain.decide import advance
 from services.tasks.domain.decision import Decision, FactKind, Reason, Rules
 from services.tasks.domain.directive import Obligation, Pause, occurrence_tasks, period_tasks, tasks_of
 from services.tasks.domain.milestones import MilestonePolicy
 from services.tasks.domain.recurrence import opened_by
-from services.tasks.domain.task import GivenBy, Task
+from services.tasks.domain.succession import succeed
+from services.tasks.domain.task import GivenBy, Schedule, Task
 from tests.support.builders import AGENCY, PLAIN, REVIEWER, RULES, a_cause, a_document, a_task, after, at
 
 ISSUED = a_cause("2024-10-14 08:00", "H48.01", "//test#directive")
@@ -318,3 +320,51 @@ def test_working_days_are_counted_anew_by_the_rule() -> None:
 
 def test_a_task_without_a_day_has_nothing_to_move() -> None:
     assert reschedule(a_task(None), an_obligation(OpenEndedRule("standing")), cause=CHANGED, rules=SWAPPED) is None
+
+
+@pytest.mark.parametrize("period", ["2024", "2024-Q4", "2024-11", "2024-W45"])
+def test_a_period_is_no_occurrence_when_the_clause_becomes_conditional(period: str) -> None:
+    decision = aligned(a_task(period=period), an_obligation(ConditionalRule("khi phát sinh", 5, False)))
+
+    assert decision is not None
+    assert decision.reason is Reason.NO_LONGER_NAMED
+
+
+def test_a_day_that_moves_beyond_a_waiting_result_takes_back_its_overdue() -> None:
+    """The new day has passed by now, yet the result was received before it."""
+    handed_in = after(a_task(), (SubmitResult(a_document(), "", 0, None), "2024-10-22 09:00")).task
+    moved = an_obligation(FixedRule(Boundary.BEFORE, date(2024, 10, 25)))
+
+    decision = align(handed_in, moved, AGENCY, a_document(), a_cause("2024-10-30 09:00", "H48.01"), RULES)
+
+    assert decision is not None
+    assert schedule_at(decision.task, at("2024-10-30 10:00"), PLAIN) == (Schedule.ON_TRACK, 0)
+    assert decision.facts[-1].kind is FactKind.OVERDUE_RETRACTED
+
+
+def test_a_calendar_that_moves_the_day_beyond_a_waiting_result_takes_back_its_overdue() -> None:
+    friday = deadline(date(2024, 10, 18), POLICIES[Boundary.BY], PLAIN, version=1, cause=ISSUED)
+    handed_in = after(a_task(deadlines=(friday,)), (SubmitResult(a_document(), "", 0, None), "2024-10-21 09:00")).task
+    assert schedule_at(handed_in, at("2024-10-30 10:00"), PLAIN)[0] is Schedule.OVERDUE
+    rules = Rules(WorkingCalendar.of([date(2024, 10, 18)], (), "another"), MilestonePolicy())
+
+    decision = reschedule(handed_in, None, cause=a_cause("2024-10-30 09:00", "clock"), rules=rules)
+
+    assert decision is not None
+    assert schedule_at(decision.task, at("2024-10-30 10:00"), PLAIN) == (Schedule.ON_TRACK, 0)
+    assert decision.facts[-1].kind is FactKind.OVERDUE_RETRACTED
+
+
+@pytest.mark.parametrize("working", [False, True])
+def test_a_share_that_was_taken_over_does_not_count_its_days_anew(working: bool) -> None:
+    """Thirty days after the task was assigned: not after the successor got it."""
+    said = an_obligation(RelativeRule(30, working, None), issued=a_cause("2024-10-14 08:00", "H48.01"))
+    [task] = tasks_of(said, until=at("2024-10-14 09:00"), recorded_at=at("2024-10-14 09:00"), rules=RULES)
+    heir = succeed(task, "H48.22", a_cause("2024-11-01 08:00", "H48.01"), with_work=True)
+    cause = a_cause("2024-11-05 08:00", "H48.01")
+
+    corrected = align(heir, replace(said, title="đính chính"), AGENCY, a_document(), cause, RULES)
+
+    assert corrected is not None
+    assert corrected.task.deadlines == task.deadlines
+    assert reschedule(heir, said, cause=cause, rules=RULES) is None

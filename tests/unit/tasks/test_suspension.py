@@ -1,11 +1,12 @@
 """Suspension: the deadline's clock stands still, and goes on from where it stood (ADR 0011)."""
 
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.tasks.domain.calendar import WorkingCalendar
 from services.tasks.domain.commands import (
     AcceptResult,
     Cancel,
@@ -15,11 +16,13 @@ from services.tasks.domain.commands import (
     SubmitResult,
     Suspend,
 )
-from services.tasks.domain.deadlines import schedule_at
+from services.tasks.domain.correction import reschedule
+from services.tasks.domain.deadlines import POLICIES, Boundary, deadline, schedule_at
 from services.tasks.domain.decide import advance
-from services.tasks.domain.decision import FactKind, Reason
-from services.tasks.domain.task import GivenBy, Result, Schedule
-from tests.support.builders import PLAIN, REVIEWER, RULES, a_document, a_task, after, at
+from services.tasks.domain.decision import FactKind, Reason, Rules
+from services.tasks.domain.milestones import MilestonePolicy
+from services.tasks.domain.task import CLOCK, GivenBy, Result, Schedule, Task
+from tests.support.builders import PLAIN, REVIEWER, RULES, a_cause, a_document, a_task, after, at
 
 OFFICE = "H48.01"
 SUSPEND = Suspend("chờ hướng dẫn", a_document())
@@ -171,3 +174,63 @@ def test_suspended_days_never_cost_or_win_a_day(before: int, during: int, later:
     assert task.deadline is not None
     assert task.deadline.nominal - date(2024, 11, 15) == timedelta(days=during)
     assert task.deadlines[0].nominal == date(2024, 11, 15)
+
+
+def by_another_calendar(task: Task, received: str, *days_off: date) -> Task:
+    rules = Rules(WorkingCalendar.of(days_off, (), "another"), MilestonePolicy())
+    decision = reschedule(task, None, cause=a_cause(received, CLOCK), rules=rules)
+    return decision.task if decision is not None else task
+
+
+def test_a_calendar_that_changes_during_a_suspension_costs_no_day_of_it() -> None:
+    task = after(a_task(), (SUSPEND, "2024-10-16 09:00", OFFICE)).task
+    recounted = by_another_calendar(task, "2024-10-27 09:00", date(2024, 10, 18))
+    assert len(recounted.deadlines) == 2, "it moved a date"
+
+    resumed = after(recounted, (RESUME, "2024-10-28 15:00", OFFICE)).task
+
+    assert resumed.deadline is not None
+    assert resumed.deadline.nominal == date(2024, 10, 31)
+
+
+def test_a_calendar_that_changes_afterwards_leaves_it_as_many_days_late() -> None:
+    """The legal day lies on a Saturday; rolled forward to the Monday it would win two days."""
+    task = after(a_task(), (SUSPEND, "2024-10-22 09:00", OFFICE), (RESUME, "2024-10-29 15:00", OFFICE)).task
+
+    recounted = by_another_calendar(task, "2024-10-29 15:30", date(2024, 10, 25))
+
+    assert len(recounted.deadlines) == len(task.deadlines) + 1, "the operational day moved"
+    assert schedule_at(recounted, at("2024-10-29 16:00"), PLAIN) == (Schedule.OVERDUE, 3)
+    assert by_another_calendar(task, "2024-10-29 15:30", date(2024, 1, 1)) is task
+
+
+@pytest.mark.parametrize(("suspended", "resumed"), [("18 09:00", "18 15:00"), ("17 09:00", "21 15:00")])
+def test_an_hour_that_the_clock_did_not_reach_does_not_pass_during_the_suspension(suspended: str, resumed: str) -> None:
+    by_ten = deadline(
+        date(2024, 10, 18), POLICIES[Boundary.BY], PLAIN, version=1, cause=a_cause("2024-10-14 08:00"), hour=time(10)
+    )
+    task = after(
+        a_task(deadlines=(by_ten,)), (SUSPEND, f"2024-10-{suspended}", OFFICE), (RESUME, f"2024-10-{resumed}", OFFICE)
+    ).task
+
+    assert schedule_at(task, at(f"2024-10-{resumed}"), PLAIN)[0] is not Schedule.OVERDUE
+    assert task.deadline is not None
+    assert task.deadline.due_at > at(f"2024-10-{resumed}")
+
+
+@pytest.mark.parametrize("handed_in", ["2024-10-21 09:00", "2024-10-23 09:00"])
+def test_a_resumption_makes_no_result_earlier(handed_in: str) -> None:
+    """Handed in late, before the suspension or during it: its delay stays what it was when it was handed in."""
+    if handed_in < "2024-10-22":
+        waiting = after(a_task(), (SUBMIT, handed_in), (SUSPEND, "2024-10-22 09:00", OFFICE)).task
+    else:
+        waiting = after(a_task(), (SUSPEND, "2024-10-22 09:00", OFFICE), (SUBMIT, handed_in)).task
+    late = schedule_at(waiting, at("2024-10-29 14:00"), PLAIN)
+    assert late[0] is Schedule.OVERDUE
+
+    resumed = after(waiting, (RESUME, "2024-10-29 15:00", OFFICE))
+    accepted = after(resumed.task, (AcceptResult(""), "2024-10-30 09:00", REVIEWER)).task
+
+    assert schedule_at(resumed.task, at("2024-10-30 08:00"), PLAIN) == late
+    assert FactKind.OVERDUE_RETRACTED not in {fact.kind for fact in resumed.facts}
+    assert schedule_at(accepted, at("2024-12-01 00:00"), PLAIN) == (Schedule.LATE, late[1])
