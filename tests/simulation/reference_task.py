@@ -139,9 +139,12 @@ class Task:
             if (at := local(self.calendar.walk(due["operational"], -days), time(8)))
             > max(due["since"], self.assigned_at)
         ]
-        plan.append((due["due_at"], "overdue", "overdue"))
+        back = self.results[-1]["judged_at"] if self.results and self.results[-1]["verdict"] == "returned" else None
+        overdue_at = max(due["due_at"], back or due["due_at"])
+        grace_from = max(due["legal"], day_of(back)) if back else due["legal"]
+        plan.append((overdue_at, "overdue", "overdue"))
         for level, days in enumerate((1, 5, 10), 1):
-            at = max(due["due_at"], local(self.calendar.walk(due["legal"], days), time(8)))
+            at = max(overdue_at, local(self.calendar.walk(grace_from, days), time(8)))
             plan.append((at, "escalated", f"escalation-{level}"))
         return [
             (at, kind, f"{self.task_id}:{name}:{version}") for at, kind, name in sorted(plan, key=lambda one: one[0])
@@ -316,7 +319,7 @@ def _verdict(verdict: str, kind: str) -> Rule:
         last = task.results[-1] if task.results else None
         if last is None or last["verdict"] or last["at"] > said.at:
             return "nothing_to_judge"
-        last |= {"verdict": verdict, "verdict_cause": said.key}
+        last |= {"verdict": verdict, "verdict_cause": said.key, "judged_at": said.at}
         return task.tell(kind, "applied", said.key)
 
     return rule

@@ -33,8 +33,15 @@ class Planned:
 
 @lru_cache(maxsize=50_000)
 def _deadline_plan(
-    operational: date, legal: date, due_at: datetime, policy: MilestonePolicy, calendar: WorkingCalendar
+    operational: date,
+    legal: date,
+    due_at: datetime,
+    returned_at: datetime | None,
+    policy: MilestonePolicy,
+    calendar: WorkingCalendar,
 ) -> tuple[Planned, ...]:
+    """`returned_at`: when the latest result went back. The days it was under review were the reviewer's: an overdue
+    begins when the agency has it again, and escalation counts its days of grace from there."""
     plan = [
         Planned(
             f"due_soon-{days}",
@@ -45,14 +52,16 @@ def _deadline_plan(
         )
         for days in policy.reminder_days_before
     ]
-    plan.append(Planned("overdue", MilestoneKind.OVERDUE, 0, 0, due_at))
+    overdue_at = due_at if returned_at is None else max(due_at, returned_at)
+    grace_from = legal if returned_at is None else max(legal, local_day(returned_at))
+    plan.append(Planned("overdue", MilestoneKind.OVERDUE, 0, 0, overdue_at))
     plan.extend(
         Planned(
             f"escalation-{level}",
             MilestoneKind.ESCALATION,
             level,
             0,
-            max(due_at, start_of(calendar.shift(legal, days), policy.reminder_time)),
+            max(overdue_at, start_of(calendar.shift(grace_from, days), policy.reminder_time)),
         )
         for level, days in enumerate(policy.escalation_days_after, start=1)
     )
@@ -88,7 +97,7 @@ def pending(task: Task, policy: MilestonePolicy, calendar: WorkingCalendar) -> I
             if due is None:
                 return
             plan, version, since = (
-                _deadline_plan(due.operational, due.legal, due.due_at, policy, calendar),
+                _deadline_plan(due.operational, due.legal, due.due_at, _returned_at(task), policy, calendar),
                 due.version,
                 max(due.cause.received_at, task.assigned.received_at),
             )
@@ -118,6 +127,14 @@ def pending(task: Task, policy: MilestonePolicy, calendar: WorkingCalendar) -> I
         # A reminder from before the deadline was given reminds of nothing; an overdue is true all the same.
         elif planned.at > since and milestone_id(task, planned, version) not in fired:
             yield planned, version
+
+
+def _returned_at(task: Task) -> datetime | None:
+    """When the latest result went back to the agency."""
+    latest = task.results[-1] if task.results else None
+    if latest is None or latest.verdict != "returned" or latest.verdict_cause is None:
+        return None
+    return latest.verdict_cause.received_at
 
 
 def next_at(task: Task, policy: MilestonePolicy, calendar: WorkingCalendar) -> datetime | None:

@@ -5,9 +5,10 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.tasks.domain.commands import ReturnResult, SubmitResult
 from services.tasks.domain.decide import advance
 from services.tasks.domain.task import Milestone, Task
-from tests.support.builders import RULES, a_task, at
+from tests.support.builders import REVIEWER, RULES, a_document, a_task, after, at
 
 START, END = at("2024-10-14 09:00"), at("2024-11-15 09:00")
 
@@ -44,6 +45,41 @@ def test_reminders_alone_are_overtaken_by_the_nearest_one() -> None:
 
     assert [one.superseded_by is None for one in task.milestones] == [False, False, True]
     assert {one.superseded_by for one in task.milestones[:2]} == {task.milestones[2].id}
+
+
+def test_a_result_that_was_long_under_review_is_not_escalated_at_once_when_it_goes_back() -> None:
+    """Handed in on time, reviewed for twenty days: overdue from the return on, and the levels after their days."""
+    task = after(
+        a_task(),
+        (SubmitResult(a_document(), "", 0, None), "2024-10-18 09:00"),
+        (ReturnResult("thiếu"), "2024-11-07 10:00", REVIEWER),
+    ).task
+
+    late = advance(task, now=at("2024-12-01 00:00"), recorded_at=at("2024-12-01 00:00"), rules=RULES).task
+
+    fired = [(one.kind.value, one.level, one.at) for one in late.milestones if one.deadline_version and one.at > START]
+    assert [one for one in fired if one[0] in {"overdue", "escalation"}] == [
+        ("overdue", 0, at("2024-11-07 10:00")),
+        ("escalation", 1, at("2024-11-08 08:00")),
+        ("escalation", 2, at("2024-11-14 08:00")),
+        ("escalation", 3, at("2024-11-21 08:00")),
+    ]
+
+
+def test_what_was_overdue_before_it_was_handed_in_stays_so_when_it_goes_back() -> None:
+    task = after(
+        a_task(),
+        (SubmitResult(a_document(), "", 0, None), "2024-10-22 09:00"),
+        (ReturnResult("thiếu"), "2024-11-07 10:00", REVIEWER),
+    ).task
+
+    late = advance(task, now=at("2024-12-01 00:00"), recorded_at=at("2024-12-01 00:00"), rules=RULES).task
+
+    assert [(one.level, one.at) for one in late.milestones if one.kind.value == "escalation"] == [
+        (1, at("2024-10-21 08:00")),
+        (2, at("2024-11-14 08:00")),
+        (3, at("2024-11-21 08:00")),
+    ]
 
 
 @given(st.lists(st.integers(0, 32 * 24), max_size=12))
