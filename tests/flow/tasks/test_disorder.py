@@ -159,3 +159,20 @@ async def test_what_was_given_up_is_forgotten_even_after_a_death(
     await service.time_passes("2024-10-20 08:31")
 
     assert not await service.store.parked_task_ids(range(PARTITIONS))
+
+
+async def test_a_task_that_was_overdue_by_the_hour_stays_so_through_a_suspension(service: Service) -> None:
+    """INVARIANT: nobody wins the rest of a day by being suspended."""
+    due = {"kind": "fixed", "boundary": "by", "day": "2024-10-18", "hour": "17:00"}
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"], due=due)))
+    suspended = {"task_id": TASK, "reason": "tạm dừng", "document": DOCUMENT}
+    await service.on(say("task.suspended", suspended, by=OFFICE, received="2024-10-18 18:00"))
+
+    await service.on(
+        say("task.resumed", {"task_id": TASK, "document": DOCUMENT}, by=OFFICE, received="2024-10-19 09:00")
+    )
+    await service.on(say("task.result_submitted", RESULT, received="2024-10-19 10:00"))
+
+    assert "overdue_retracted" not in service.facts()
+    last = (await service.task(TASK)).deadlines[-1]
+    assert (last.legal.isoformat(), last.due_at) == ("2024-10-19", at("2024-10-19 09:00"))
