@@ -17,7 +17,7 @@ from services.tasks.domain.deadlines import ConditionalRule, FixedRule, Recurrin
 from services.tasks.domain.decide import decide
 from services.tasks.domain.decision import Decision, Rulebook, Rules
 from services.tasks.domain.dependencies import CircleError, dependencies
-from services.tasks.domain.directive import Obligation, Pause, occurrence_tasks, tasks_of
+from services.tasks.domain.directive import Obligation, Pause, Revocation, occurrence_tasks, tasks_of
 from services.tasks.domain.recurrence import next_opening
 from services.tasks.domain.succession import Edge
 from services.tasks.domain.task import Cause, Task
@@ -142,6 +142,8 @@ class DirectiveKeeper:
         cause = replace(obligation.latest_word, recorded_at=recorded_at)
 
         async def step(task: Task) -> Decision | None:
+            if obligation.revoked is not None:
+                return _end(task, obligation.revoked, rules)
             origin = await self._origin(task)
             return correction.align(task, obligation, origin, obligation.source, cause, rules)
 
@@ -159,13 +161,15 @@ class DirectiveKeeper:
         if await self._store.directive(province, data.directive) is None:
             return Problem(ProblemKind.UNKNOWN_DIRECTIVE, f"No directive {data.directive} was issued.")
         await self._store.revoke_directive(province, data.directive)
+        revocation = Revocation(data.reason, wire.document(data.document), cause)
         for state in (await self._store.obligations_of(province, data.directive)).values():
-            await self._change(state.obligation.obligation_id, lambda one: replace(one, withdrawn=True))
-        command = Cancel(data.reason, wire.document(data.document))
+            await self._change(
+                state.obligation.obligation_id, lambda one: replace(one, withdrawn=True, revoked=revocation)
+            )
         rules = self._rulebook.of(province)
 
         async def step(task: Task) -> Decision | None:
-            return decide(task, command, cause=cause, rules=rules, time_passes=False)
+            return _end(task, revocation, rules)
 
         ids = await self._store.open_task_ids(province, data.directive)
         ended = await self._writer.change(ids, step, of=as_step(submission))
@@ -313,6 +317,11 @@ def expand(
             )
         )
     return found
+
+
+def _end(task: Task, revocation: Revocation, rules: Rules) -> Decision:
+    command = Cancel(revocation.reason, revocation.document)
+    return decide(task, command, cause=revocation.cause, rules=rules, time_passes=False)
 
 
 def _next_opening(obligation: Obligation, after: datetime) -> datetime | None:

@@ -32,6 +32,15 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """The decision that withdrew the whole directive."""
+
+    reason: str
+    document: Document
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
 class Obligation:
     """One clause with its agencies already named one by one."""
 
@@ -58,6 +67,7 @@ class Obligation:
     pauses: tuple[Pause, ...] = ()
     withdrawn: bool = False
     """Revoked, or left out of a later revision: nothing opens any more."""
+    revoked: Revocation | None = None
 
     @property
     def obligation_id(self) -> str:

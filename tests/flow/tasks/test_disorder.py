@@ -176,3 +176,25 @@ async def test_a_task_that_was_overdue_by_the_hour_stays_so_through_a_suspension
     assert "overdue_retracted" not in service.facts()
     last = (await service.task(TASK)).deadlines[-1]
     assert (last.legal.isoformat(), last.due_at) == ("2024-10-19", at("2024-10-19 09:00"))
+
+
+async def test_a_period_that_opens_during_a_revocation_is_ended_by_the_revocation(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: a task that ends names the decision that ended it, whoever got to it first."""
+    await service.on(*REGISTRY, directive(obligation("II.2.a", [STANDING], due=MONTHLY)))
+    now = at("2024-11-05 00:00")
+    [read_before] = await service.store.obligations_due(dict.fromkeys(range(PARTITIONS), now), 10)
+    listed = service.store.open_task_ids
+
+    async def opens_meanwhile(_: MemoryTaskStore, *asked: Any) -> Sequence[str]:
+        monkeypatch.undo()
+        await service.sweep._open(read_before, now)
+        return await listed(*asked)
+
+    monkeypatch.setattr(MemoryTaskStore, "open_task_ids", opens_meanwhile)
+    await service.on(say("directive.revoked", REVOKED, by=OFFICE, event_id="revoked", received="2024-11-05 09:00"))
+
+    ended = (await service.task(f"H48/TB-1/II.2.a/{STANDING}/2024-11")).ended
+    assert ended is not None
+    assert (ended.reason, ended.cause.event_id.split("#")[1]) == ("thay thế", "revoked")
