@@ -21,6 +21,7 @@ KEPT = {
     "obstacles": ("obstacle_id", "cause", "answered", "forwarded", "cleared"),
     "allocations": ("allocation_id", "amount_vnd", "cause"),
     "disbursements": ("as_of", "cumulative_vnd", "cause"),
+    "suspensions": ("cause", "resumed"),
 }
 """What is compared of a task's lists: everything that a rule decides."""
 

@@ -85,6 +85,7 @@ class Task:
     obstacles: list[Entry] = field(default_factory=list)
     allocations: list[Entry] = field(default_factory=list)
     disbursements: list[Entry] = field(default_factory=list)
+    suspensions: list[Entry] = field(default_factory=list)
     ended: Entry | None = None
     facts: list[Fact] = field(default_factory=list)
     heirs: "list[Task]" = field(default_factory=list)
@@ -99,13 +100,27 @@ class Task:
             return str(self.ended["how"])
         if any(one["verdict"] == "accepted" for one in self.results):
             return "completed"
+        if self.suspended:
+            return "suspended"
         if self.results and self.results[-1]["verdict"] is None:
             return "submitted"
         return "in_progress" if self.progress or self.results else "assigned"
 
     @property
     def open(self) -> bool:
-        return self.result in {"assigned", "in_progress", "submitted"}
+        return self.result in {"assigned", "in_progress", "submitted", "suspended"}
+
+    @property
+    def suspended(self) -> bool:
+        return bool(self.suspensions) and self.suspensions[-1]["resumed"] is None
+
+    def clock(self, instant: datetime) -> datetime:
+        """What the deadline's clock shows: while the task is suspended it stands still."""
+        for one in self.suspensions:
+            if one["at"] <= instant and (one["resumed"] is None or instant < one["resumed_at"]):
+                stopped: datetime = one["at"]
+                return stopped
+        return instant
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -169,6 +184,11 @@ class Task:
         if wrong:
             self.tell("overdue_retracted", reason, key)
 
+    def retract_in_time(self, at: datetime, reason: str, key: str) -> None:
+        """What was received in time takes back an overdue that was told before it came."""
+        if self.deadlines and self.clock(at) < self.deadlines[-1]["due_at"]:
+            self.retract(reason, key)
+
     # -- submissions -----------------------------------------------------------------------------------------------
 
     def take(self, said: Said, province: Registry) -> str:
@@ -188,7 +208,7 @@ class Task:
         return "task_ended" if self.ended else rule(self, said)
 
 
-TAKEN = frozenset({"applied", "already_so", "extension_granted"})
+TAKEN = frozenset({"applied", "already_so", "extension_granted", "suspended_time_not_counted", "last_day_named"})
 Rule: TypeAlias = Callable[[Task, Said], str]
 COMMANDS: dict[str, tuple[bool, Rule]] = {}
 """Type → whether only the task's own agency may say it, and the rule."""
@@ -225,8 +245,7 @@ def _submitted(task: Task, said: Said) -> str:
     entry = {"number": len(task.results) + 1, "cause": said.key, "verdict": None, "verdict_cause": None, "at": said.at}
     task.results.append(entry)
     task.tell("result_received", "applied", said.key)
-    if task.deadlines and said.at < task.deadlines[-1]["due_at"]:
-        task.retract("result_was_in_time", said.key)
+    task.retract_in_time(said.at, "result_was_in_time", said.key)
     if task.automatic:
         entry |= {"verdict": "accepted", "verdict_cause": said.key}
         task.tell("completed", "accepted_automatically", said.key)
@@ -332,6 +351,53 @@ def cancel(task: Task, said: Said) -> str:
     return task.tell("cancelled", "applied", said.key)
 
 
+@command("task.suspended")
+def _suspended(task: Task, said: Said) -> str:
+    if task.suspended:
+        return "already_suspended"
+    task.suspensions.append({"cause": said.key, "at": said.at, "resumed": None, "resumed_at": None})
+    task.tell("suspended", "applied", said.key)
+    task.retract_in_time(said.at, "was_suspended", said.key)
+    return "applied"
+
+
+@command("task.resumed", while_open=False)
+def _resumed(task: Task, said: Said) -> str:
+    """Due on the day that is named, else as many days later as the clock stood still.
+
+    What was overdue when it was suspended stays overdue, by as many days as it was, unless another day is named.
+    """
+    named = date.fromisoformat(said.data["last_day"]) if said.data.get("last_day") else None
+    if not task.suspended or task.suspensions[-1]["at"] > said.at:
+        return "not_suspended"
+    if named and not task.deadlines:
+        return "no_deadline_to_move"
+    if named and named < day_of(said.at):
+        return "last_day_in_past"
+    since = task.suspensions[-1]["at"]
+    task.suspensions[-1] |= {"resumed": said.key, "resumed_at": said.at}
+    if named:
+        task.give_deadline(named, rolls=True, key=said.key, at=said.at)
+        task.tell("resumed", "last_day_named", said.key)
+        task.retract_in_time(said.at, "last_day_named", said.key)
+        return "last_day_named"
+    old = task.deadlines[-1] if task.deadlines else None
+    # Who named a day while it stood still knew that it did.
+    stood = day_of(said.at) - day_of(max(since, old["since"])) if old else timedelta()
+    if old is None or stood <= timedelta():
+        return task.tell("resumed", "applied", said.key)
+    hour = (
+        old["due_at"].astimezone(ICT).time().isoformat()
+        if old["due_at"] != local(old["legal"] + timedelta(days=1))
+        else None
+    )
+    task.give_deadline(old["nominal"] + stood, rolls=True, key=said.key, at=said.at, hour=hour)
+    if since >= old["due_at"]:
+        due_at = min(old["due_at"] + stood, said.at)
+        task.deadlines[-1] |= {"legal": old["legal"] + stood, "due_at": due_at}
+    return task.tell("resumed", "suspended_time_not_counted", said.key)
+
+
 @command("task.reassigned")
 def _reassigned(task: Task, said: Said) -> str:
     if said.data["to_agency"] == task.agency:
@@ -339,14 +405,15 @@ def _reassigned(task: Task, said: Said) -> str:
     heir = successor(task, said.data["to_agency"])
     task.ended = {"how": "transferred", "successor": heir, "cause": said.key}
     stands = [one for one in task.milestones if one["kind"] in {"overdue", "escalated"} and one["retracted"] is None]
-    deadlines, milestones, allocations, disbursements = (
-        [dict(one) for one in some] for some in (task.deadlines, stands, task.allocations, task.disbursements)
+    deadlines, milestones, allocations, disbursements, suspensions = (
+        [dict(one) for one in some]
+        for some in (task.deadlines, stands, task.allocations, task.disbursements, task.suspensions)
     )
     task.heirs.append(
         Task(
             heir, said.data["to_agency"], task.reviewer, task.automatic, said.key, said.at, task.calendar,
             predecessor=task.task_id, deadlines=deadlines, milestones=milestones,
-            allocations=allocations, disbursements=disbursements,
+            allocations=allocations, disbursements=disbursements, suspensions=suspensions,
         )
     )  # fmt: skip
     return task.tell("transferred", "applied", said.key)

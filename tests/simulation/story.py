@@ -61,6 +61,9 @@ class Drawn(NamedTuple):
     def later(self, days: int = 30) -> str:
         return (self.day + timedelta(days=self.chance.randint(-3, days))).isoformat()
 
+    def perhaps(self, **data: Any) -> Data:
+        return data if self.chance.random() < 0.4 else {}
+
     def obstacle(self) -> str:
         return f"o{self.chance.randint(1, 3)}"
 
@@ -84,6 +87,8 @@ AUTHORITY: tuple[tuple[int, str, Draw], ...] = (
     (4, "task.extension_granted", lambda d: {"last_day": d.later(), "document": d.document}),
     (1, "task.extension_refused", lambda _: {"reason": "không"}),
     (1, "task.cancelled", lambda d: {"reason": "thôi", "document": d.document}),
+    (3, "task.suspended", lambda d: {"reason": "tạm dừng", "document": d.document}),
+    (1, "task.resumed", lambda d: {"document": d.document, **d.perhaps(last_day=d.later())}),
     (2, "task.reassigned", lambda d: {"to_agency": "", "reason": "chuyển", "document": d.document}),
     (1, "task.obstacle_answered", lambda d: {"obstacle_id": d.obstacle(), "answer": "đã rõ"}),
     (1, "task.obstacle_forwarded", lambda d: {"obstacle_id": d.obstacle(), "to": "chairman"}),
@@ -290,6 +295,11 @@ class Story:
                     (at - HOUR, "/".join([*task_id.split("/")[:3], data["to_agency"], *task_id.split("/")[4:]]))
                 )
             self._say(at, event_type, data, actor)
+            if event_type == "task.suspended" and chance.random() < 0.7:
+                back = min(at + chance.choice((0.2, 5, 40, 300)) * chance.uniform(0.5, 1.5) * HOUR, LAST)
+                drawn = Drawn(chance, (back + timedelta(hours=7)).date(), number)
+                again = {"task_id": task_id, "document": drawn.document, **drawn.perhaps(last_day=drawn.later())}
+                self._say(back, "task.resumed", again, OFFICE)
 
     def _leave_out_what_is_known(self) -> None:
         """Money for a task that is reassigned: between the successor's write and the transfer's it misses the heir."""
