@@ -192,7 +192,7 @@ class TaskHandlers:
                 here.insert(0, parked_submission(one, ledger[one.key]))
 
     async def _drop_settled(self, waiting: Mapping[str, list[Submission]]) -> None:
-        """A parked submission has no fence. Its ledger entry, read after its task, says whether it was applied."""
+        """A parked submission whose ledger entry, read after its task, is closed was applied or given up."""
         keys = {one.entry.key for some in waiting.values() for one in some if one.parked}
         if not keys:
             return

@@ -198,3 +198,23 @@ async def test_a_period_that_opens_during_a_revocation_is_ended_by_the_revocatio
     ended = (await service.task(f"H48/TB-1/II.2.a/{STANDING}/2024-11")).ended
     assert ended is not None
     assert (ended.reason, ended.cause.event_id.split("#")[1]) == ("thay thế", "revoked")
+
+
+async def test_whoever_slept_while_a_submission_was_parked_and_applied_does_not_apply_it_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: once is once, also for a process that was taken for dead between claiming and loading."""
+    early = await service.receive(say("task.result_submitted", RESULT, received="2024-10-14 08:29"))
+    load = MemoryTaskStore.tasks
+
+    async def sleeps(store: MemoryTaskStore, ids: Sequence[str]) -> Any:
+        monkeypatch.undo()
+        await service.handlers.on_submissions(early)
+        await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"])))
+        await service.time_passes("2024-10-14 12:00")
+        return await load(store, ids)
+
+    monkeypatch.setattr(MemoryTaskStore, "tasks", sleeps)
+    await service.handlers.on_submissions(early)
+
+    assert len((await service.task(TASK)).results) == 1
