@@ -20,7 +20,7 @@ from services.tasks.domain.dependencies import CircleError, dependencies
 from services.tasks.domain.directive import Obligation, Pause, Revocation, occurrence_tasks, tasks_of
 from services.tasks.domain.recurrence import next_opening
 from services.tasks.domain.succession import Edge
-from services.tasks.domain.task import Cause, Task
+from services.tasks.domain.task import Cause, Document, Task
 from services.tasks.folding import Submission, as_step
 from services.tasks.ports import ObligationState, TaskStore
 from services.tasks.registry import RegistryKeeper
@@ -130,8 +130,7 @@ class DirectiveKeeper:
         rules = self._rulebook.of(province)
 
         async def step(task: Task) -> Decision | None:
-            obligation, origin = by_clause.get(task.clause), await self._origin(task)
-            return correction.align(task, obligation, origin, obligations[0].source, cause, rules)
+            return await self._align(task, by_clause.get(task.clause), obligations[0].source, cause, rules)
 
         ids = await self._store.open_task_ids(province, directive)
         return await self._writer.change(ids, step, of=as_step(submission))
@@ -144,16 +143,25 @@ class DirectiveKeeper:
         async def step(task: Task) -> Decision | None:
             if obligation.revoked is not None:
                 return _end(task, obligation.revoked, rules)
-            origin = await self._origin(task)
-            return correction.align(task, obligation, origin, obligation.source, cause, rules)
+            return await self._align(task, obligation, obligation.source, cause, rules)
 
         return await self._writer.change(task_ids, step)
 
-    async def _origin(self, task: Task) -> str:
-        """The agency that the directive named, whoever holds the task now."""
-        while task.predecessor is not None:
-            task = (await self._store.tasks([task.predecessor]))[task.predecessor].task
-        return task.agency
+    async def _align(
+        self, task: Task, obligation: Obligation | None, document: Document, cause: Cause, rules: Rules
+    ) -> Decision | None:
+        led = [task.agency]
+        before = task.predecessor
+        while before is not None:
+            former = (await self._store.tasks([before]))[before].task
+            led.append(former.agency)
+            before = former.predecessor
+        if obligation is not None:
+            # Whoever led the task does not cooperate on it.
+            others = tuple(code for code in obligation.cooperating if code not in led)
+            obligation = replace(obligation, cooperating=others)
+        # The last one is the agency that the directive named, whoever holds the task now.
+        return correction.align(task, obligation, led[-1], document, cause, rules)
 
     async def revoke(self, submission: Submission, data: ordered.DirectiveRevoked, cause: Cause) -> str | Problem:
         """The directive is withdrawn: nothing opens any more, and its open tasks end without result."""

@@ -15,6 +15,7 @@ from tests.flow.tasks.harness import (
     REVOKED,
     TASK,
     Service,
+    agency,
     directive,
     obligation,
     say,
@@ -218,3 +219,15 @@ async def test_whoever_slept_while_a_submission_was_parked_and_applied_does_not_
     await service.handlers.on_submissions(early)
 
     assert len((await service.task(TASK)).results) == 1
+
+
+async def test_a_revision_that_changes_nothing_changes_nothing_for_a_successor_either(service: Service) -> None:
+    """INVARIANT: whoever led a task does not cooperate on it, for its successor as for a revision."""
+    words = obligation("II.1.h", ["H48.21"], cooperating=["@all"])
+    await service.on(*REGISTRY, agency("H48.40"), directive(words))
+    await service.on(say("task.reassigned", {**MOVE, "to_agency": "H48.40"}, by=OFFICE, received="2024-10-15 09:00"))
+
+    await service.on(directive(words, revision=2, event_id="again", received="2024-10-16 09:00"))
+
+    heir = await service.task("H48/TB-1/II.1.h/H48.40")
+    assert (heir.seq, heir.cooperating) == (1, ("H48.07", "H48.22"))
