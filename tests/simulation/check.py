@@ -22,6 +22,7 @@ KEPT = {
     "allocations": ("allocation_id", "amount_vnd", "cause"),
     "disbursements": ("as_of", "cumulative_vnd", "cause"),
     "suspensions": ("cause", "resumed"),
+    "contributions": ("number", "agency", "cause", "verdict", "verdict_cause"),
 }
 """What is compared of a task's lists: everything that a rule decides."""
 
@@ -191,6 +192,7 @@ def _fields(task: Task, snapshot: Mapping[str, Any]) -> Iterator[tuple[str, Any,
     yield "result", task.result, snapshot["result"]
     yield "agency", task.agency, snapshot["agency"]
     yield "reviewer", task.reviewer, snapshot["reviewer"]
+    yield "cooperating", task.cooperating, snapshot["cooperating"]
     yield "predecessor", task.predecessor, snapshot["predecessor"]
     yield "assigned", task.assigned, cause(snapshot["assigned"])
     yield "acknowledged", task.acknowledged and task.acknowledged[0], cause(snapshot["acknowledged"])

@@ -5,7 +5,7 @@ each up to its receipt. What lies in another partition (money, a revocation) has
 run says where it came (`Observed`), and everything else must follow from that.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol
@@ -79,7 +79,7 @@ class Province:
                     # The story's revisions change nothing that a task shows.
                     self._issued[data["directive"]] = data["revision"]
                     return "applied"
-                leads = [self._leads(one) for one in data["obligations"]]
+                leads = [self._named(one["leads"]) for one in data["obligations"]]
                 if not all(leads):
                     return "unknown_agency"
                 self._issued[data["directive"]] = data.get("revision", 1)
@@ -89,14 +89,15 @@ class Province:
                 raise AssertionError(said.type)
         return "applied"
 
-    def _leads(self, obligation: Mapping[str, Any]) -> list[str]:
+    def _named(self, names: Iterable[str]) -> list[str]:
+        """Agencies one by one, each once; empty where one is not known."""
         found: list[str] = []
-        for name in obligation["leads"]:
+        for name in names:
             some = [code for code, one in sorted(self._registry.items()) if name in {code, *one["groups"]}]
             if not some:
                 return []
             found += some
-        return found
+        return list(dict.fromkeys(found))
 
     def _oblige(self, said: Said, obligation: Mapping[str, Any], agencies: list[str]) -> None:
         reviewer = next(code for code, one in self._registry.items() if one["role"] == "standing")
@@ -104,8 +105,12 @@ class Province:
         stem = f"{said.data['province']}/{directive}/{obligation['clause']}"
         automatic = obligation.get("acceptance") == "automatic"
 
+        helpers = self._named(obligation["cooperating"])
+
         def make(agency: str, tail: str, key: str, at: datetime) -> Task:
-            return Task(f"{stem}/{agency}{tail}", agency, reviewer, automatic, key, at, self.calendar)
+            task = Task(f"{stem}/{agency}{tail}", agency, reviewer, automatic, key, at, self.calendar)
+            task.cooperating = [one for one in helpers if one != agency]
+            return task
 
         if due["kind"] == "recurring":
             for period, starts_on, nominal in periods(due, day_of(self.until)):

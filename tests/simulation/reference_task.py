@@ -86,6 +86,8 @@ class Task:
     allocations: list[Entry] = field(default_factory=list)
     disbursements: list[Entry] = field(default_factory=list)
     suspensions: list[Entry] = field(default_factory=list)
+    cooperating: list[str] = field(default_factory=list)
+    contributions: list[Entry] = field(default_factory=list)
     ended: Entry | None = None
     facts: list[Fact] = field(default_factory=list)
     heirs: "list[Task]" = field(default_factory=list)
@@ -252,6 +254,26 @@ def _submitted(task: Task, said: Said) -> str:
     return "applied"
 
 
+@command("task.contribution_submitted")
+def _contributed(task: Task, said: Said) -> str:
+    if said.actor not in task.cooperating:
+        return "not_cooperating"
+    verdict = {"verdict": None, "verdict_cause": None}
+    entry = {"number": len(task.contributions) + 1, "agency": said.actor, "cause": said.key, "at": said.at, **verdict}
+    task.contributions.append(entry)
+    return task.tell("contribution_received", "applied", said.key)
+
+
+@command("task.contribution_judged", own=True, while_open=False)
+def _judged(task: Task, said: Said) -> str:
+    """The lead speaks of the latest one that waits, even after its own result was accepted."""
+    waiting = [one for one in task.contributions if one["agency"] == said.data["agency"] and not one["verdict"]]
+    if not waiting or waiting[-1]["at"] > said.at:
+        return "no_contribution"
+    waiting[-1] |= {"verdict": said.data["verdict"], "verdict_cause": said.key}
+    return task.tell("contribution_judged", "applied", said.key)
+
+
 @command("task.disbursement_reported", own=True, while_open=False)
 def _disbursed(task: Task, said: Said) -> str:
     as_of = date.fromisoformat(said.data["as_of"])
@@ -414,6 +436,7 @@ def _reassigned(task: Task, said: Said) -> str:
             heir, said.data["to_agency"], task.reviewer, task.automatic, said.key, said.at, task.calendar,
             predecessor=task.task_id, deadlines=deadlines, milestones=milestones,
             allocations=allocations, disbursements=disbursements, suspensions=suspensions,
+            cooperating=[one for one in task.cooperating if one != said.data["to_agency"]],
         )
     )  # fmt: skip
     return task.tell("transferred", "applied", said.key)

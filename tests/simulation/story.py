@@ -77,11 +77,17 @@ AGENCY: tuple[tuple[int, str, Draw], ...] = (
     (3, "task.disbursement_reported", lambda d: {"as_of": d.later(1), "cumulative_vnd": d.number}),
     (2, "task.obstacle_raised", lambda d: {"obstacle_id": d.obstacle(), "description": "khó"}),
     (2, "task.obstacle_cleared", lambda d: {"obstacle_id": d.obstacle()}),
+    (
+        2,
+        "task.contribution_judged",
+        lambda d: {"agency": d.chance.choice(AGENCIES), "verdict": d.chance.choice(("accepted", "returned"))},
+    ),
     (3, "task.extension_requested", lambda d: {"requested_last_day": d.later(), "reason": "chờ"}),
 )
 """Weight, type, data beside the task's id: what a task's own agency says."""
 
 AUTHORITY: tuple[tuple[int, str, Draw], ...] = (
+    (3, "task.contribution_submitted", lambda _: {"summary": "góp ý"}),
     (3, "task.result_accepted", lambda _: {}),
     (4, "task.result_returned", lambda _: {"reason": "thiếu"}),
     (4, "task.extension_granted", lambda d: {"last_day": d.later(), "document": d.document}),
@@ -251,10 +257,12 @@ class Story:
         leads = ["@all"] if chance.random() < 0.3 else chance.sample(AGENCIES, chance.randint(1, 2))
         if chance.random() < 0.03:
             leads = [UNREGISTERED]
+        helpers = ["@all"] if chance.random() < 0.2 else chance.sample(AGENCIES, chance.randint(0, 3))
         return {
             "clause": clause,
             "title": f"Nội dung {clause}",
             "leads": leads,
+            "cooperating": helpers,
             "due": due_rule(chance, issued.date()),
             "category": "dated",
             "acceptance": "automatic" if chance.random() < 0.2 else "reviewer",
@@ -283,8 +291,9 @@ class Story:
             )
             data = {"task_id": task_id, **draw(drawn)}
             agency = task_id.split("/")[3]
-            judge = STANDING if event_type.startswith("task.result") else OFFICE
-            actor = (agency if own else judge) if chance.random() < 0.96 else "H48.23"
+            others = {"task.result_accepted": STANDING, "task.result_returned": STANDING}
+            others["task.contribution_submitted"] = chance.choice(AGENCIES)
+            actor = (agency if own else others.get(event_type, OFFICE)) if chance.random() < 0.96 else "H48.23"
             if event_type == "task.reassigned":
                 if task_id.split("/")[1] in self._revoked:
                     # Not drawn: a revocation between the successor's write and the transfer's leaves a successor
