@@ -17,7 +17,7 @@ from services.tasks.domain.calendar import local_day
 from services.tasks.domain.commands import Command, Contribute, Reassign
 from services.tasks.domain.decide import decide, reject
 from services.tasks.domain.decision import Decision, Reason, Rulebook
-from services.tasks.domain.succession import succeed, successor_id
+from services.tasks.domain.succession import succeed
 from services.tasks.domain.task import Cause, Task
 from services.tasks.folding import Fold, Submission, is_foreign, new_token, parked_submission
 from services.tasks.ports import (
@@ -170,8 +170,9 @@ class TaskHandlers:
                     writes[task_id] = write
                 elif (untold := stored[task_id].untold) is not None:
                     owed[task_id] = untold
-            await self._writer.save_new(successors, owed)
-            lost = await self._store.save_tasks(list(writes.values()))
+            again = await self._writer.save_successors(successors, owed)
+            writes = {task_id: write for task_id, write in writes.items() if task_id not in again}
+            lost = again | await self._store.save_tasks(list(writes.values()))
             owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
             waiting = {task_id: some for task_id, some in waiting.items() if task_id in lost}
         else:
@@ -231,7 +232,8 @@ class TaskHandlers:
             if isinstance(command, Reassign) and not decision.rejected:
                 asked = fold.task.succession is not None
                 successor = succeed(decision.task, command.to_agency, cause, with_work=asked)
-                successors[successor.task_id] = await self._writer.new_write(successor, submission.event, token)
+                if not await self._taken(successor):
+                    successors[fold.task.task_id] = await self._writer.new_write(successor, submission.event, token)
             fold.take(submission, decision)
         return fold.write(token) if fold.touched else None
 
@@ -241,16 +243,18 @@ class TaskHandlers:
             agency_id = f"{task.province}/{command.to_agency}"
             if not await self._store.entries(Registry.AGENCIES, [agency_id]):
                 return reject(task, Reason.UNKNOWN_AGENCY, cause=cause, rules=rules)
-            successor = successor_id(task, command.to_agency)
-            there = (await self._store.tasks([successor])).get(successor)
-            # One that this very command made before a crash is no obstacle; and whoever was asked to choose may choose
-            # an agency that has a share of its own: the two become one.
-            taken = there is not None and there.task.predecessor != task.task_id
-            if taken and not task.ended and task.succession is None:
+            # Whoever was asked to choose may choose an agency that has a share of its own: the two become one.
+            open_to_choice = task.ended is not None or task.succession is not None
+            if not open_to_choice and await self._taken(succeed(task, command.to_agency, cause, with_work=False)):
                 return reject(task, Reason.SAME_AGENCY, cause=cause, rules=rules)
         elif isinstance(command, Contribute):
             command = replace(command, stands_for=await self._predecessors(task, cause))
         return decide(task, command, cause=cause, rules=rules, time_passes=time_passes)
+
+    async def _taken(self, successor: Task) -> bool:
+        """Whether there is such a task that follows another one. What this command made before a crash is its own."""
+        there = (await self._store.tasks([successor.task_id])).get(successor.task_id)
+        return there is not None and there.task.predecessor != successor.predecessor
 
     async def _predecessors(self, task: Task, cause: Cause) -> frozenset[str]:
         """Cooperating agencies that were reorganised into the one that speaks."""

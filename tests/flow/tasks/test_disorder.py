@@ -231,3 +231,39 @@ async def test_a_revision_that_changes_nothing_changes_nothing_for_a_successor_e
 
     heir = await service.task("H48/TB-1/II.1.h/H48.40")
     assert (heir.seq, heir.cooperating) == (1, ("H48.07", "H48.22"))
+
+
+def ends(change: str, over: list[str], becomes: list[str]) -> tuple[str, dict[str, Any]]:
+    data = {"change": change, "predecessors": over, "successors": becomes, "effective_on": "2024-11-01"}
+    return say("agency.reorganised", {**data, "document": DOCUMENT}, by=OFFICE, event_id=f"ends-{over[0]}")
+
+
+LATER = {"kind": "fixed", "boundary": "by", "day": "2025-06-30"}
+OTHER = "H48/TB-1/II.1.h/H48.25"
+"""In the same partition as TASK."""
+NEWCOMERS = (agency("H48.25"), agency("H48.40"), agency("H48.41"))
+
+
+async def test_of_two_that_become_one_at_once_neither_loses_a_result(service: Service) -> None:
+    """INVARIANT: a result that waits for a verdict waits somewhere, whoever else is moved in the same moment."""
+    await service.on(*REGISTRY, *NEWCOMERS, directive(obligation("II.1.h", ["H48.21", "H48.25"], due=LATER)))
+    await service.on(say("task.result_submitted", RESULT), ends("merged", ["H48.21", "H48.25"], ["H48.40"]))
+    await service.on(say("task.result_submitted", {**RESULT, "task_id": OTHER}, by="H48.25"))
+
+    await service.time_passes("2024-11-01 00:00")
+
+    waiting = [one.task_id for one in (await service.tasks()).values() if one.is_open and one.unjudged_result]
+    assert waiting == [OTHER, "H48/TB-1/II.1.h/H48.40"]
+
+
+async def test_of_two_that_are_reassigned_to_one_at_once_the_second_is_refused(service: Service) -> None:
+    await service.on(*REGISTRY, *NEWCOMERS, directive(obligation("II.1.h", ["H48.21", "H48.25"], due=LATER)))
+    to_one = {**MOVE, "to_agency": "H48.40"}
+
+    await service.on(
+        say("task.reassigned", to_one, by=OFFICE, event_id="first"),
+        say("task.reassigned", {**to_one, "task_id": OTHER}, by=OFFICE, event_id="second"),
+    )
+
+    assert await service.outcome("first") == ("applied", "applied")
+    assert await service.outcome("second") == ("rejected", "same_agency")
