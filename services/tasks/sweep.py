@@ -231,8 +231,9 @@ class Sweep:
         async def step(task: Task) -> Move | Decision | None:
             edge = over.get(task.agency) if task.succession is None else None
             if edge is None:
-                edge = over[task.reviewer]
-                return review_by(task, edge, standing, recorded_at=recorded_at)
+                edge = over.get(task.reviewer)
+                # Neither: somebody else has dealt with it since it was found.
+                return review_by(task, edge, standing, recorded_at=recorded_at) if edge is not None else None
             if moves_at(task, edge) > now:
                 # Assigned through a partition that is ahead of its own; the next look moves it.
                 return None

@@ -267,3 +267,16 @@ async def test_of_two_that_are_reassigned_to_one_at_once_the_second_is_refused(s
 
     assert await service.outcome("first") == ("applied", "applied")
     assert await service.outcome("second") == ("rejected", "same_agency")
+
+
+async def test_a_task_that_another_replica_dealt_with_meanwhile_is_left_alone(service: Service) -> None:
+    """INVARIANT: what was found before is looked at as it is now; a sweep does not die of it."""
+    await service.on(*REGISTRY, *NEWCOMERS, directive(obligation("II.1.h", ["H48.21"], due=LATER)))
+    await service.on(ends("split", ["H48.21"], ["H48.40", "H48.41"]))
+    await service.time_passes("2024-11-01 00:00")
+    before = await service.task(TASK)
+
+    over = (await service.sweep._registry.edges())["H48"]
+    await service.sweep._move([TASK], "H48", over, at("2024-11-01 00:00"))
+
+    assert await service.task(TASK) == before
