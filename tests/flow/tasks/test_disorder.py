@@ -280,3 +280,17 @@ async def test_a_task_that_another_replica_dealt_with_meanwhile_is_left_alone(se
     await service.sweep._move([TASK], "H48", over, at("2024-11-01 00:00"))
 
     assert await service.task(TASK) == before
+
+
+async def test_nothing_is_given_up_whose_task_is_being_moved_in_many_steps(service: Service) -> None:
+    """INVARIANT: the second step of a chain takes another turn, by whose time a day may have passed."""
+    await service.on(*REGISTRY, *NEWCOMERS, directive(obligation("II.1.h", ["H48.21"], due=LATER)))
+    await service.on(ends("renamed", ["H48.21"], ["H48.40"]), ends("renamed", ["H48.40"], ["H48.41"]))
+    about = {**RESULT, "task_id": "H48/TB-1/II.1.h/H48.41"}
+    await service.on(say("task.result_submitted", about, by="H48.41", event_id="new", received="2024-11-01 09:00"))
+
+    await settle(service, dict.fromkeys(range(PARTITIONS), at("2024-11-05 00:00")))
+    for _ in range(3):
+        await service.time_passes("2024-11-05 00:00")
+
+    assert await service.outcome("new") == ("applied", "applied")
