@@ -60,6 +60,12 @@ class _Check:
             return None
         return [(one.event_id, one.received_at) for one in history[: events.index(key)]]
 
+    def predecessor(self, task_id: str) -> str | None:
+        return self._documents[task_id].task.predecessor if task_id in self._documents else None
+
+    def now(self, task_id: str, what: str) -> Any:
+        return getattr(self._documents[task_id].task, what) if task_id in self._documents else None
+
     # -- checks ----------------------------------------------------------------------------------------------------
 
     def found(self) -> Iterator[str]:
@@ -198,6 +204,8 @@ def _fields(task: Task, snapshot: Mapping[str, Any]) -> Iterator[tuple[str, Any,
     yield "acknowledged", task.acknowledged and task.acknowledged[0], cause(snapshot["acknowledged"])
     progress = snapshot["progress"]
     yield "progress", task.progress and task.progress[:2], progress and (progress["percent"], cause(progress["cause"]))
+    succession = snapshot["succession"]
+    yield "succession", task.succession, succession and succession["why"]
     ended = snapshot["ended"]
     end = ended and {"how": ended["how"], "successor": ended["successor"], "cause": cause(ended["cause"])}
     yield "ended", task.ended, end

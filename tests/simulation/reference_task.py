@@ -88,6 +88,8 @@ class Task:
     suspensions: list[Entry] = field(default_factory=list)
     cooperating: list[str] = field(default_factory=list)
     contributions: list[Entry] = field(default_factory=list)
+    succession: str | None = None
+    """Why a human must say who takes over from an agency that is no more."""
     ended: Entry | None = None
     facts: list[Fact] = field(default_factory=list)
     heirs: "list[Task]" = field(default_factory=list)
@@ -424,22 +426,70 @@ def _resumed(task: Task, said: Said) -> str:
 def _reassigned(task: Task, said: Said) -> str:
     if said.data["to_agency"] == task.agency:
         return "same_agency"
-    heir = successor(task, said.data["to_agency"])
-    task.ended = {"how": "transferred", "successor": heir, "cause": said.key}
+    hand_over(task, said.data["to_agency"], said.key, said.at, with_work=task.succession is not None)
+    return task.tell("transferred", "applied", said.key)
+
+
+def hand_over(task: Task, agency: str, key: str, at: datetime, *, with_work: bool, joins: bool = False) -> None:
+    """The task ends here and goes on there, unless what is there already is to be enough."""
+    task.ended = {"how": "transferred", "successor": successor(task, agency), "cause": key}
+    if joins:
+        return
+
+    def copied(entries: list[Entry], comes_along: bool = True) -> list[Entry]:
+        return [dict(one) for one in entries if comes_along]
+
     stands = [one for one in task.milestones if one["kind"] in {"overdue", "escalated"} and one["retracted"] is None]
-    deadlines, milestones, allocations, disbursements, suspensions = (
-        [dict(one) for one in some]
-        for some in (task.deadlines, stands, task.allocations, task.disbursements, task.suspensions)
-    )
     task.heirs.append(
         Task(
-            heir, said.data["to_agency"], task.reviewer, task.automatic, said.key, said.at, task.calendar,
-            predecessor=task.task_id, deadlines=deadlines, milestones=milestones,
-            allocations=allocations, disbursements=disbursements, suspensions=suspensions,
-            cooperating=[one for one in task.cooperating if one != said.data["to_agency"]],
+            successor(task, agency), agency, task.reviewer, task.automatic, key, at, task.calendar,
+            predecessor=task.task_id,
+            deadlines=copied(task.deadlines), milestones=copied(stands), allocations=copied(task.allocations),
+            disbursements=copied(task.disbursements), suspensions=copied(task.suspensions),
+            cooperating=[one for one in task.cooperating if one != agency],
+            progress=task.progress if with_work else None,
+            results=copied(task.results, with_work), extensions=copied(task.extensions, with_work),
+            obstacles=copied(task.obstacles, with_work), contributions=copied(task.contributions, with_work),
         )
     )  # fmt: skip
-    return task.tell("transferred", "applied", said.key)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What became of an agency, and from when on."""
+
+    agency: str
+    successors: tuple[str, ...]
+    effective_at: datetime
+    key: str
+    told_at: datetime
+    place: tuple[int, int]
+
+    def moves_at(self, task: Task) -> datetime:
+        return max(self.effective_at, self.told_at, task.assigned_at)
+
+
+def reorganise(task: Task, edge: Edge, *, shared: bool) -> None:
+    """An open task of an agency that is no more goes to the one that follows it, or waits for a human to say to whom.
+
+    `shared`: the successor has a share of its own; the two become one, unless a result waits here or money is counted.
+    """
+    if not task.open:
+        return
+    if task.agency == edge.agency and not task.succession:
+        task.pass_to(edge.moves_at(task))
+        at_stake = task.allocations or task.disbursements or (task.results and not task.results[-1]["verdict"])
+        if len(edge.successors) != 1:
+            task.succession = "several_successors" if edge.successors else "no_successor"
+        elif shared and at_stake:
+            task.succession = "successor_has_its_own"
+        else:
+            hand_over(task, edge.successors[0], edge.key, edge.moves_at(task), with_work=True, joins=shared)
+        task.tell("succession_due" if task.succession else "transferred", "agency_reorganised", edge.key)
+    elif task.reviewer == edge.agency:
+        # Only ever followed by one, here.
+        task.reviewer = edge.successors[0]
+        task.tell("corrected", "reviewer_reorganised", edge.key)
 
 
 @command("budget.allocated", while_open=False)
