@@ -294,3 +294,24 @@ async def test_nothing_is_given_up_whose_task_is_being_moved_in_many_steps(servi
         await service.time_passes("2024-11-05 00:00")
 
     assert await service.outcome("new") == ("applied", "applied")
+
+
+async def test_whoever_slept_while_a_directive_was_issued_and_revoked_does_not_reject_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: what was applied is never told as rejected by a process that saw what came later."""
+    await service.on(*REGISTRY)
+    records = await service.receive(directive(obligation("II.1.h", ["H48.21"])))
+    look = MemoryTaskStore.directive
+
+    async def sleeps(store: MemoryTaskStore, *asked: Any) -> Any:
+        monkeypatch.undo()
+        await service.handlers.on_submissions(records)
+        await service.on(say("directive.revoked", REVOKED, by=OFFICE, received="2024-10-15 09:00"))
+        return await look(store, *asked)
+
+    monkeypatch.setattr(MemoryTaskStore, "directive", sleeps)
+    await service.handlers.on_submissions(records)
+
+    assert await service.outcome("directive") == ("applied", "applied")
+    assert service.facts() == ["assigned", "cancelled"]
