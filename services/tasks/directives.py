@@ -63,6 +63,9 @@ class DirectiveKeeper:
         obligations = await self._expand(data, province, cause)
         if isinstance(obligations, Problem):
             return obligations
+        if (await self._store.ledger([key]))[key].outcome.final:
+            # Whoever slept over it names agencies as the registry does now, by what came after this directive.
+            return "issued by another process"
         await self._store.save_directive(province, data.directive, data.revision, key)
         before = await self._store.obligations_of(province, data.directive)
         known = {obligation_id: state.obligation for obligation_id, state in before.items()}
@@ -130,6 +133,10 @@ class DirectiveKeeper:
         rules = self._rulebook.of(province)
 
         async def step(task: Task) -> Decision | None:
+            issued = await self._store.directive(province, directive)
+            if issued is None or issued.key != submission.entry.key:
+                # Whoever slept over a later revision does not take it back. Read after the task, which it would write.
+                return None
             return await self._align(task, by_clause.get(task.clause), obligations[0].source, cause, rules)
 
         ids = await self._store.open_task_ids(province, directive)

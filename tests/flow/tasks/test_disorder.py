@@ -315,3 +315,47 @@ async def test_whoever_slept_while_a_directive_was_issued_and_revoked_does_not_r
 
     assert await service.outcome("directive") == ("applied", "applied")
     assert service.facts() == ["assigned", "cancelled"]
+
+
+async def test_whoever_slept_over_a_directive_does_not_read_its_names_by_what_came_later(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: a directive means the agencies that its names meant when it was its turn."""
+    await service.on(*REGISTRY, *NEWCOMERS)
+    records = await service.receive(directive(obligation("II.1.h", ["H48.21"], due=LATER), received="2024-11-02 09:00"))
+    look = MemoryTaskStore.directive
+
+    async def sleeps(store: MemoryTaskStore, *asked: Any) -> Any:
+        monkeypatch.undo()
+        await service.handlers.on_submissions(records)
+        await service.on(ends("renamed", ["H48.21"], ["H48.40"]))
+        return await look(store, *asked)
+
+    monkeypatch.setattr(MemoryTaskStore, "directive", sleeps)
+    await service.handlers.on_submissions(records)
+
+    assert list(await service.tasks()) == [TASK]
+    assert (await service.task(TASK)).is_open
+
+
+async def test_whoever_slept_over_a_revision_does_not_take_it_back(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: the highest revision's words stand, whoever wakes up with older ones."""
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"], due=LATER)))
+    # It changes nothing, so no step in the task's document tells that it was here.
+    same = directive(obligation("II.1.h", ["H48.21"], due=LATER), revision=2, event_id="two")
+    records = await service.receive(same)
+    listed = MemoryTaskStore.open_task_ids
+
+    async def sleeps(store: MemoryTaskStore, *asked: Any) -> Any:
+        monkeypatch.undo()
+        await service.handlers.on_submissions(records)
+        three = obligation("II.1.h", ["H48.21"], due=LATER, title="Ba")
+        await service.on(directive(three, revision=3, event_id="three"))
+        return await listed(store, *asked)
+
+    monkeypatch.setattr(MemoryTaskStore, "open_task_ids", sleeps)
+    await service.handlers.on_submissions(records)
+
+    assert (await service.task(TASK)).title == "Ba"
