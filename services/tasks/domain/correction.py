@@ -108,7 +108,13 @@ def _ruled_deadline(task: Task, obligation: Obligation, rules: Rules) -> Deadlin
         case ConditionalRule():
             return triggered_deadline(due, date.fromisoformat(task.period or ""), rules.calendar, cause=task.assigned)
         case _:
-            return single_deadline(due, rules.calendar, cause=task.assigned, document=None)
+            return single_deadline(due, rules.calendar, cause=_first_assigned(task), document=None)
+
+
+def _first_assigned(task: Task) -> Cause:
+    """A successor's days are counted from when the first agency was given the task: its first deadline says so."""
+    first = task.deadlines[0] if task.predecessor is not None and task.deadlines else None
+    return first.cause if first is not None and first.given_by is GivenBy.DIRECTIVE else task.assigned
 
 
 def withdraw(task: Task, reason: Reason, document: Document, *, cause: Cause) -> Decision | None:

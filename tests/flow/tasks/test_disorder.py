@@ -359,3 +359,14 @@ async def test_whoever_slept_over_a_revision_does_not_take_it_back(
     await service.handlers.on_submissions(records)
 
     assert (await service.task(TASK)).title == "Ba"
+
+
+async def test_a_revision_that_changes_nothing_gives_a_successor_no_other_day(service: Service) -> None:
+    """INVARIANT: whoever takes a task over has the days that were left of it, for a revision too."""
+    words = obligation("II.1.h", ["H48.21"], due={"kind": "relative", "days": 20, "after": "assigned"})
+    await service.on(*REGISTRY, agency("H48.40"), directive(words))
+    await service.on(say("task.reassigned", {**MOVE, "to_agency": "H48.40"}, by=OFFICE, received="2024-10-15 09:00"))
+
+    await service.on(directive(words, revision=2, event_id="again", received="2024-10-16 09:00"))
+
+    assert (await service.task("H48/TB-1/II.1.h/H48.40")).seq == 1
