@@ -81,6 +81,9 @@ class DirectiveKeeper:
             for obligation in obligations
             for task in tasks_of(obligation, until=cause.received_at, recorded_at=cause.recorded_at, rules=rules)
         ]
+        if before:
+            # What was made under an old name, and waits to be moved, is the successor's task.
+            tasks = [one for one in tasks if not await self._registry.may_be_moved_to(one.task_id, province)]
         created = await self._writer.create(tasks, submission.event)
         told = f"{len(obligations)} obligations, {len(tasks)} tasks"
         if data.revision > 1:
@@ -166,7 +169,11 @@ class DirectiveKeeper:
         if obligation is not None:
             # Whoever led the task does not cooperate on it.
             others = tuple(code for code in obligation.cooperating if code not in led)
-            obligation = replace(obligation, cooperating=others)
+            # An agency is named by its old name and by its new one, whether its tasks have been moved yet or not.
+            _, edges = await self._registry.agencies(task.province)
+            is_named = not _with_successors(led, edges).isdisjoint(_with_successors(obligation.leads, edges))
+            leads = (*obligation.leads, task.agency) if is_named else obligation.leads
+            obligation = replace(obligation, cooperating=others, leads=leads)
         # The last one is the agency that the directive named, whoever holds the task now.
         return correction.align(task, obligation, led[-1], document, cause, rules)
 

@@ -164,21 +164,9 @@ class Sweep:
         opens_at = await self._store.next_opening(obligation_id_of(one.task_id))
         if opens_at is not None and opens_at <= given_up_at:
             return False
-        if await self._may_be_moved_to(one.task_id, province):
+        if await self._registry.may_be_moved_to(one.task_id, province):
             return False
         return not await self._store.existing([one.task_id])
-
-    async def _may_be_moved_to(self, task_id: str, province: str) -> bool:
-        """Whether an open task waits to be moved there, in one step or in many: each takes a turn of its partition."""
-        *stem, agency = task_id.split("/")[:4]
-        edges = (await self._registry.edges()).get(province, {})
-        names = {agency}
-        while more := {code for code, edge in edges.items() if not names.isdisjoint(edge.successors)} - names:
-            names |= more
-        names -= {agency}
-        tail = task_id.split("/")[4:]
-        there = await self._store.tasks(["/".join([*stem, code, *tail]) for code in names]) if names else {}
-        return any(one.task.is_open and one.task.succession is None for one in there.values())
 
     async def open_periods(self, times: Mapping[int, datetime]) -> None:
         """Open each period that has begun, once, however long nobody looked."""

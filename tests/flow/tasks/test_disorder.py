@@ -370,3 +370,16 @@ async def test_a_revision_that_changes_nothing_gives_a_successor_no_other_day(se
     await service.on(directive(words, revision=2, event_id="again", received="2024-10-16 09:00"))
 
     assert (await service.task("H48/TB-1/II.1.h/H48.40")).seq == 1
+
+
+async def test_a_revision_does_not_end_a_task_that_waits_to_be_moved(service: Service) -> None:
+    """INVARIANT: a directive that names the new agency means the work that the old one has done."""
+    words = obligation("II.1.h", ["H48.21"], due=LATER)
+    await service.on(*REGISTRY, *NEWCOMERS, directive(words), ends("renamed", ["H48.21"], ["H48.40"]))
+    await service.on(say("task.progress_reported", {"task_id": TASK, "percent": 60}))
+
+    await service.on(directive(words, revision=2, event_id="again", received="2024-11-02 09:00"))
+    await service.time_passes("2024-11-02 09:00")
+
+    assert (await service.task(TASK)).result.value == "transferred"
+    assert (await service.task("H48/TB-1/II.1.h/H48.40")).result.value == "in_progress"
