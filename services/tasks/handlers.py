@@ -182,7 +182,12 @@ class TaskHandlers:
 
     async def _parked_first(self, waiting: dict[str, list[Submission]], stored: Mapping[str, Stored]) -> None:
         """What waited for a task comes before what follows it. Read after the tasks: only we park for them."""
-        suspects = [task_id for task_id in waiting if self._teller.may_wait(stored[task_id].partition)]
+        suspects = [
+            task_id
+            for task_id, some in waiting.items()
+            # Money waits in the partition that it came through, which is not the task's.
+            if any(map(self._teller.may_wait, {stored[task_id].partition, *(one.position.partition for one in some)}))
+        ]
         if not suspects:
             return
         parked = await self._store.parked_for(suspects)

@@ -383,3 +383,22 @@ async def test_a_revision_does_not_end_a_task_that_waits_to_be_moved(service: Se
 
     assert (await service.task(TASK)).result.value == "transferred"
     assert (await service.task("H48/TB-1/II.1.h/H48.40")).result.value == "in_progress"
+
+
+async def test_money_that_waited_comes_before_money_that_follows(service: Service) -> None:
+    """INVARIANT: what waited comes first, although it waits in another partition than its task's."""
+    await service.on(*REGISTRY, directive(obligation("II.2.a", [STANDING], due=MONTHLY)))
+    task_id = f"H48/TB-1/II.2.a/{STANDING}/2024-11"
+    money = {"allocation_id": "a1", "task_id": task_id, "fiscal_year": 2024, "amount_vnd": 5, "document": DOCUMENT}
+    early = say("budget.allocated", money, by=OFFICE, key="H48", received="2024-10-31 20:00", event_id="early")
+    await service.on(early)
+    times = dict.fromkeys(range(PARTITIONS), at("2024-11-01 00:00"))
+    await service.sweep.open_periods(times)
+    service.teller.note_parked([await service.partition_of(task_id)], any_parked=False)
+    assert await service.partition_of(task_id) != await service.partition_of("H48")
+
+    await service.on(
+        say("budget.allocated", {**money, "amount_vnd": 7}, by=OFFICE, received="2024-11-01 09:00", key="H48")
+    )
+
+    assert [one.what for one in await service.history(task_id)] == ["assigned", "allocated", "allocated"]
