@@ -18,10 +18,10 @@ from services.tasks.domain.deadlines import ConditionalRule, FixedRule, Recurrin
 from services.tasks.domain.decide import decide
 from services.tasks.domain.decision import Decision, Rulebook, Rules
 from services.tasks.domain.dependencies import CircleError, dependencies
-from services.tasks.domain.directive import Obligation, Pause, as_of, occurrence_tasks, tasks_of
+from services.tasks.domain.directive import Obligation, Pause, Revocation, as_of, occurrence_tasks, tasks_of
 from services.tasks.domain.recurrence import next_opening, periods
 from services.tasks.domain.succession import Edge, plain_successor, successor_id
-from services.tasks.domain.task import Cause, Task
+from services.tasks.domain.task import Cause, Document, Task
 from services.tasks.folding import Submission, as_step
 from services.tasks.horizon import Horizon
 from services.tasks.ports import ObligationState, TaskStore
@@ -79,6 +79,9 @@ class DirectiveKeeper:
         obligations = await self._expand(data, province, cause)
         if isinstance(obligations, Problem):
             return obligations
+        if (await self._store.ledger([key]))[key].outcome.final:
+            # Whoever slept over it names agencies as the registry does now, by what came after this directive.
+            return "issued by another process"
         before = await self._store.obligations_of(province, data.directive)
         known = {obligation_id: state.obligation for obligation_id, state in before.items()}
         obligations = [one.following(known.get(one.obligation_id)) for one in obligations]
@@ -162,9 +165,11 @@ class DirectiveKeeper:
         rules = self._rulebook.of(province)
 
         async def step(task: Task) -> Decision | None:
-            obligation = by_clause.get(task.clause)
-            origin = await self._origin(task, obligation, edges, cause.received_at)
-            return correction.align(task, obligation, origin, obligations[0].source, cause, rules)
+            issued = await self._store.directive(province, directive)
+            if issued is None or issued.key != submission.entry.key:
+                # Whoever slept over a later revision does not take it back. Read after the task, which it would write.
+                return None
+            return await self._align(task, by_clause.get(task.clause), obligations[0].source, cause, rules, edges)
 
         ids = await self._store.open_task_ids(province, directive)
         return await self._writer.change(ids, step, of=as_step(submission))
@@ -176,25 +181,38 @@ class DirectiveKeeper:
         _, edges = await self._registry.agencies(obligation.province)
 
         async def step(task: Task) -> Decision | None:
+            if obligation.revoked is not None:
+                return _end(task, obligation.revoked, rules)
             # Its names are as old as its latest revision; whoever is no more by now must not come back.
-            instant = max(cause.received_at, task.assigned.received_at)
-            now = as_of(obligation, edges, instant)
-            origin = await self._origin(task, now, edges, instant)
-            return correction.align(task, now, origin, obligation.source, cause, rules)
+            now = as_of(obligation, edges, max(cause.received_at, task.assigned.received_at))
+            return await self._align(task, now, obligation.source, cause, rules, edges)
 
         return await self._writer.change(task_ids, step)
 
-    async def _origin(self, task: Task, obligation: Obligation | None, edges: Mapping[str, Edge], at: datetime) -> str:
-        """The agency that the directive named, whoever holds the task now, under the name that it names it by.
-
-        A name means its successor from that day on, also while the task's own partition has not come to it.
-        """
-        holder = task.agency
-        while task.predecessor is not None:
-            task = (await self._store.tasks([task.predecessor]))[task.predecessor].task
-        names = (plain_successor(code, edges, at) for code in (task.agency, holder))
-        leads = obligation.leads if obligation is not None else ()
-        return next((one for one in names if one in leads and one is not None), task.agency)
+    async def _align(
+        self,
+        task: Task,
+        obligation: Obligation | None,
+        document: Document,
+        cause: Cause,
+        rules: Rules,
+        edges: Mapping[str, Edge],
+    ) -> Decision | None:
+        led = [task.agency]
+        before = task.predecessor
+        while before is not None:
+            former = (await self._store.tasks([before]))[before].task
+            led.append(former.agency)
+            before = former.predecessor
+        if obligation is not None:
+            # Whoever led the task does not cooperate on it.
+            others = tuple(code for code in obligation.cooperating if code not in led)
+            # An agency is named by its old name and by its new one, whether its tasks have been moved yet or not.
+            is_named = not _with_successors(led, edges).isdisjoint(_with_successors(obligation.leads, edges))
+            leads = (*obligation.leads, task.agency) if is_named else obligation.leads
+            obligation = replace(obligation, cooperating=others, leads=leads)
+        # The last one is the agency that the directive named, whoever holds the task now.
+        return correction.align(task, obligation, led[-1], document, cause, rules)
 
     async def _without_inherited(self, tasks: Sequence[Task], province: str, at: datetime) -> list[Task]:
         """A revision opens no task anew for a successor: whose name is read as its own had that share, done or not."""
@@ -215,13 +233,15 @@ class DirectiveKeeper:
         if await self._store.directive(province, data.directive) is None:
             return Problem(ProblemKind.UNKNOWN_DIRECTIVE, f"No directive {data.directive} was issued.")
         await self._store.revoke_directive(province, data.directive)
+        revocation = Revocation(data.reason, wire.document(data.document), cause)
         for state in (await self._store.obligations_of(province, data.directive)).values():
-            await self._change(state.obligation.obligation_id, lambda one: replace(one, withdrawn=True))
-        command = Cancel(data.reason, wire.document(data.document))
+            await self._change(
+                state.obligation.obligation_id, lambda one: replace(one, withdrawn=True, revoked=revocation)
+            )
         rules = self._rulebook.of(province)
 
         async def step(task: Task) -> Decision | None:
-            return decide(task, command, cause=cause, rules=rules, time_passes=False)
+            return _end(task, revocation, rules)
 
         ids = await self._store.open_task_ids(province, data.directive)
         ended = await self._writer.change(ids, step, of=as_step(submission))
@@ -375,6 +395,11 @@ def expand(
             )
         )
     return found
+
+
+def _end(task: Task, revocation: Revocation, rules: Rules) -> Decision:
+    command = Cancel(revocation.reason, revocation.document)
+    return decide(task, command, cause=revocation.cause, rules=rules, time_passes=False)
 
 
 def _next_opening(obligation: Obligation, after: datetime) -> datetime | None:

@@ -33,6 +33,7 @@ class Submission(NamedTuple):
     foreign: bool = False
     """Its record's key is not the task's: the fence cannot see it, so its key is kept in the document."""
     parked: bool = False
+    """It waited for its task. Its key is kept as well: whoever claimed it may wake up and hold it for unapplied."""
 
     @property
     def position(self) -> Position:
@@ -71,10 +72,10 @@ class Fold:
 
     def has(self, submission: Submission) -> bool:
         """Whether the document holds this submission already."""
-        if submission.foreign:
-            return submission.entry.key in self._steps
-        if submission.parked:
-            return any(verdict.key == submission.entry.key for verdict in self._verdicts)
+        if submission.entry.key in self._steps:
+            return True
+        if submission.foreign or submission.parked:
+            return False
         return submission.position.partition == self._stored.partition and submission.position.offset <= self._offset
 
     def is_due(self, now: datetime) -> bool:
@@ -92,9 +93,10 @@ class Fold:
     def take(self, submission: Submission, decision: Decision, *, closes: bool = True) -> None:
         """Add a decided submission. `closes`: the ledger entry closes with this document."""
         self._add(decision, submission.event)
-        if submission.foreign:
+        # The fence sees neither: a parked one lies before records that may not have been applied yet.
+        if submission.foreign or submission.parked:
             self._steps = (*self._steps, submission.entry.key)
-        elif not submission.parked and submission.position.partition == self._stored.partition:
+        elif submission.position.partition == self._stored.partition:
             self._offset = submission.position.offset
         if closes:
             self._verdicts.append(

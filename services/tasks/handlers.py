@@ -170,8 +170,9 @@ class TaskHandlers:
                     writes[task_id] = write
                 elif (untold := stored[task_id].untold) is not None:
                     owed[task_id] = untold
-            await self._writer.save_new(successors, owed)
-            lost = await self._writer.save(list(writes.values()))
+            again = await self._writer.save_successors(successors, owed)
+            writes = {task_id: write for task_id, write in writes.items() if task_id not in again}
+            lost = again | await self._writer.save(list(writes.values()))
             owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
             waiting = {task_id: some for task_id, some in waiting.items() if task_id in lost}
         else:
@@ -181,7 +182,12 @@ class TaskHandlers:
 
     async def _parked_first(self, waiting: dict[str, list[Submission]], stored: Mapping[str, Stored]) -> None:
         """What waited for a task comes before what follows it. Read after the tasks: only we park for them."""
-        suspects = [task_id for task_id in waiting if self._teller.may_wait(stored[task_id].partition)]
+        suspects = [
+            task_id
+            for task_id, some in waiting.items()
+            # Money waits in the partition that it came through, which is not the task's.
+            if any(map(self._teller.may_wait, {stored[task_id].partition, *(one.position.partition for one in some)}))
+        ]
         if not suspects:
             return
         parked = await self._store.parked_for(suspects)
@@ -192,7 +198,7 @@ class TaskHandlers:
                 here.insert(0, parked_submission(one, ledger[one.key]))
 
     async def _drop_settled(self, waiting: Mapping[str, list[Submission]]) -> None:
-        """A parked submission has no fence. Its ledger entry, read after its task, says whether it was applied."""
+        """A parked submission whose ledger entry, read after its task, is closed was applied or given up."""
         keys = {one.entry.key for some in waiting.values() for one in some if one.parked}
         if not keys:
             return
@@ -232,7 +238,8 @@ class TaskHandlers:
             if isinstance(command, Reassign) and not decision.rejected:
                 asked = fold.task.succession is not None
                 successor = succeed(decision.task, command.to_agency, cause, with_work=asked)
-                successors[successor.task_id] = await self._writer.new_write(successor, submission.event, token)
+                if not await self._taken(successor):
+                    successors[fold.task.task_id] = await self._writer.new_write(successor, submission.event, token)
             fold.take(submission, decision)
         return fold.write(token) if fold.touched else None
 
@@ -254,6 +261,11 @@ class TaskHandlers:
         elif isinstance(command, Contribute):
             command = replace(command, stands_for=await self._predecessors(task, cause))
         return decide(task, command, cause=cause, rules=rules, time_passes=time_passes)
+
+    async def _taken(self, successor: Task) -> bool:
+        """Whether there is such a task that follows another one. What this command made before a crash is its own."""
+        there = (await self._store.tasks([successor.task_id])).get(successor.task_id)
+        return there is not None and there.task.predecessor != successor.predecessor
 
     async def _predecessors(self, task: Task, cause: Cause) -> frozenset[str]:
         """Cooperating agencies that were reorganised into the one that speaks, at one remove or several."""

@@ -47,6 +47,18 @@ class RegistryKeeper:
             self._edges = found
         return self._edges
 
+    async def may_be_moved_to(self, task_id: str, province: str) -> bool:
+        """Whether an open task waits to be moved there, in one step or in many: each takes a turn of its partition."""
+        *stem, agency = task_id.split("/")[:4]
+        tail = task_id.split("/")[4:]
+        edges = (await self.edges()).get(province, {})
+        names = {agency}
+        while more := {code for code, edge in edges.items() if not names.isdisjoint(edge.successors)} - names:
+            names |= more
+        names -= {agency}
+        there = await self._store.tasks(["/".join([*stem, code, *tail]) for code in names]) if names else {}
+        return any(one.task.is_open and one.task.succession is None for one in there.values())
+
     async def register(self, submission: Submission, data: ordered.AgencyRegistered, cause: Cause) -> None:
         """An agency's record, new or replaced."""
         province = submission.entry.province

@@ -160,6 +160,8 @@ class Sweep:
         opens_at = await self._store.next_opening(obligation_id_of(one.task_id))
         if opens_at is not None and opens_at <= given_up_at:
             return False
+        if await self._registry.may_be_moved_to(one.task_id, province):
+            return False
         return not await self._store.existing([one.task_id])
 
     def forget(self) -> None:

@@ -67,7 +67,13 @@ class Teller:
             metrics.SUBMISSIONS.labels(outcome.value, reason).inc(number)
 
     async def reject(self, event: Event, *, reason: str, detail: str, at: Cause) -> None:
-        """Tell and close a submission that no task knows of. Its event's id is fixed: doing it again tells the same."""
+        """Tell and close a submission that no task knows of. Its event's id is fixed: doing it again tells the same.
+
+        Not what was decided already: whoever slept over it sees what came later, and would reject it for that.
+        """
+        known = (await self._store.ledger([event.key])).get(event.key)
+        if known is not None and known.outcome.final:
+            return
         message = wire.rejection(
             event, reason=reason, detail=detail, event_id=f"{event.key}:rejected", task=None, at=at
         )

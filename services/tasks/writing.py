@@ -78,19 +78,31 @@ class TaskWriter:
             token = new_token()
             writes = {task.task_id: await self.new_write(task, event, token) for task in tasks[start : start + CHUNK]}
             owed: dict[str, Untold] = {}
-            created += await self.save_new(writes, owed)
+            created += len(writes) - len(await self.save_new(writes, owed))
             await self._teller.tell(owed)
         return created
 
-    async def save_new(self, writes: Mapping[str, Write], owed: dict[str, Untold]) -> int:
-        """Save first writes. Adds to `owed` what they, or an earlier try, still have to tell. Returns how many."""
+    async def save_new(self, writes: Mapping[str, Write], owed: dict[str, Untold]) -> Mapping[str, Stored]:
+        """Save first writes. Adds to `owed` what they, or an earlier try, still have to tell. Returns what is there."""
         existing = await self.save(list(writes.values()))
         owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in existing})
-        for task_id, stored in (await self._store.tasks(existing)).items():
+        there = await self._store.tasks(existing)
+        for task_id, stored in there.items():
             # Created by an earlier try that did not get round to telling.
             if stored.untold is not None:
                 owed[task_id] = stored.untold
-        return len(writes) - len(existing)
+        return there
+
+    async def save_successors(self, successors: Mapping[str, Write], owed: dict[str, Untold]) -> frozenset[str]:
+        """Save first writes by the task that each follows. Returns those tasks that nothing follows: the same share was
+        taken by another one's successor in the same moment. They must be looked at again, or their work would be lost.
+        """
+        first: dict[str, Write] = {}
+        for write in successors.values():
+            first.setdefault(write.task.task_id, write)
+        follows = {task_id: write.task.predecessor for task_id, write in first.items()}
+        follows |= {task_id: one.task.predecessor for task_id, one in (await self.save_new(first, owed)).items()}
+        return frozenset(before for before, write in successors.items() if follows[write.task.task_id] != before)
 
     async def pass_time(self, due: Mapping[str, Stored], times: Mapping[int, datetime]) -> int:
         """Fire what is due on tasks, each by its partition's time. Lost races are left to the next turn."""
@@ -151,18 +163,19 @@ class TaskWriter:
             if decision is None or decision.rejected:
                 continue
             if isinstance(found, Move) and found.successor is not None:
-                successors[found.successor.task_id] = await self.new_write(found.successor, event, token)
+                successors[task_id] = await self.new_write(found.successor, event, token)
             if of is not None:
                 fold.take(of, decision, closes=False)
             else:
                 fold.pass_to(decision)
             writes[task_id] = fold.write(token)
         # The successor first: a task that ended here must go on there, whatever is killed in between.
-        await self.save_new(successors, owed)
+        again = await self.save_successors(successors, owed)
+        writes = {task_id: write for task_id, write in writes.items() if task_id not in again}
         lost = await self.save(list(writes.values()))
         owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
         await self._teller.tell(owed)
-        return len(writes) - len(lost), lost
+        return len(writes) - len(lost), lost | again
 
 
 async def lost_races(tasks: int, attempt: int) -> None:

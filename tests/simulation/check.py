@@ -21,6 +21,8 @@ KEPT = {
     "obstacles": ("obstacle_id", "cause", "answered", "forwarded", "cleared"),
     "allocations": ("allocation_id", "amount_vnd", "cause"),
     "disbursements": ("as_of", "cumulative_vnd", "cause"),
+    "suspensions": ("cause", "resumed"),
+    "contributions": ("number", "agency", "cause", "verdict", "verdict_cause"),
 }
 """What is compared of a task's lists: everything that a rule decides."""
 
@@ -57,6 +59,21 @@ class _Check:
         if key not in events:
             return None
         return [(one.event_id, one.received_at) for one in history[: events.index(key)]]
+
+    def predecessor(self, task_id: str) -> str | None:
+        return self._documents[task_id].task.predecessor if task_id in self._documents else None
+
+    def now(self, task_id: str, what: str) -> Any:
+        return getattr(self._documents[task_id].task, what) if task_id in self._documents else None
+
+    def was_over(self, task_id: str) -> bool:
+        """Whether a task ended or was completed, at any time."""
+        return not self._documents[task_id].task.is_open
+
+    def asked(self, task_id: str, key: str) -> bool:
+        """Whether a reorganisation asked a human where a task goes."""
+        history = self._documents[task_id].history if task_id in self._documents else ()
+        return any(one.event_id == key and one.what == "succession_due" for one in history)
 
     # -- checks ----------------------------------------------------------------------------------------------------
 
@@ -190,11 +207,14 @@ def _fields(task: Task, snapshot: Mapping[str, Any]) -> Iterator[tuple[str, Any,
     yield "result", task.result, snapshot["result"]
     yield "agency", task.agency, snapshot["agency"]
     yield "reviewer", task.reviewer, snapshot["reviewer"]
+    yield "cooperating", task.cooperating, snapshot["cooperating"]
     yield "predecessor", task.predecessor, snapshot["predecessor"]
     yield "assigned", task.assigned, cause(snapshot["assigned"])
     yield "acknowledged", task.acknowledged and task.acknowledged[0], cause(snapshot["acknowledged"])
     progress = snapshot["progress"]
     yield "progress", task.progress and task.progress[:2], progress and (progress["percent"], cause(progress["cause"]))
+    succession = snapshot["succession"]
+    yield "succession", task.succession, succession and succession["why"]
     ended = snapshot["ended"]
     end = ended and {"how": ended["how"], "successor": ended["successor"], "cause": cause(ended["cause"])}
     yield "ended", task.ended, end

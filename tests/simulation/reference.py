@@ -5,14 +5,30 @@ each up to its receipt. What lies in another partition (money, a revocation) has
 run says where it came (`Observed`), and everything else must follow from that.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, cast
 
-from tests.simulation.reference_task import TAKEN, Calendar, Entry, Said, Task, cancel, day_of, local, successor
+from tests.simulation.reference_task import (
+    TAKEN,
+    Calendar,
+    Edge,
+    Entry,
+    Said,
+    Task,
+    cancel,
+    day_of,
+    local,
+    reorganise,
+    successor,
+)
 
 PARKED_MAX = timedelta(hours=24)
+CLOSE = timedelta(minutes=25)
+"""What is received this close to a reorganisation that was told after its day may be read in either order."""
+STANDING = "H48.07"
 
 
 class Observed(Protocol):
@@ -20,6 +36,10 @@ class Observed(Protocol):
 
     def exists(self, task_id: str) -> bool: ...
     def facts_before(self, task_id: str, key: str) -> list[tuple[str, datetime]] | None: ...
+    def predecessor(self, task_id: str) -> str | None: ...
+    def now(self, task_id: str, what: str) -> Any: ...
+    def was_over(self, task_id: str) -> bool: ...
+    def asked(self, task_id: str, key: str) -> bool: ...
 
 
 @dataclass
@@ -36,12 +56,15 @@ class Province:
     _registry: dict[str, Entry] = field(default_factory=dict)
     _issued: dict[str, int] = field(default_factory=dict)
     _revoked: dict[str, list[Said]] = field(default_factory=dict)
+    _edges: dict[str, Edge] = field(default_factory=dict)
+    _later: list[Callable[[], None]] = field(default_factory=list)
 
     def cannot_go_to(self, task: Task, agency: str) -> str:
         """Why a task cannot be reassigned to an agency, if the registry or its other tasks say so."""
         if agency not in self._registry:
             return "unknown_agency"
-        return "same_agency" if successor(task, agency) in self.tasks and not task.ended else ""
+        taken = successor(task, agency) in self.tasks and not task.ended and not task.succession
+        return "same_agency" if taken else ""
 
     def fold(self) -> None:
         shaping = [one for one in self.said if "task_id" not in one.data]
@@ -52,6 +75,8 @@ class Province:
         for said in sorted(shaping, key=lambda one: one.place):
             reason = self._shape(said)
             self.outcomes[said.key] = ("applied" if reason == "applied" else "rejected", reason)
+        for opens in self._later:
+            opens()
         waiting = list(self.tasks.values())
         while waiting:
             task = waiting.pop()
@@ -79,47 +104,110 @@ class Province:
                     # The story's revisions change nothing that a task shows.
                     self._issued[data["directive"]] = data["revision"]
                     return "applied"
-                leads = [self._leads(one) for one in data["obligations"]]
-                if not all(leads):
-                    return "unknown_agency"
+                named = [
+                    self._named(names, said.at)
+                    for one in data["obligations"]
+                    for names in ([STANDING], one["leads"], one["cooperating"])
+                ]
+                for some in named:
+                    if isinstance(some, str):
+                        return some
                 self._issued[data["directive"]] = data.get("revision", 1)
-                for one, agencies in zip(data["obligations"], leads, strict=True):
-                    self._oblige(said, one, agencies)
+                found = iter(cast(list[list[str]], named))
+                for one in data["obligations"]:
+                    self._oblige(said, one, next(found), next(found), next(found))
+            case "agency.reorganised", data:
+                return self._reorganised(said, data)
             case _:
                 raise AssertionError(said.type)
         return "applied"
 
-    def _leads(self, obligation: Mapping[str, Any]) -> list[str]:
-        found: list[str] = []
-        for name in obligation["leads"]:
-            some = [code for code, one in sorted(self._registry.items()) if name in {code, *one["groups"]}]
-            if not some:
-                return []
-            found += some
-        return found
+    def _reorganised(self, said: Said, data: Mapping[str, Any]) -> str:
+        """Only noted; the tasks move when their time has come."""
+        if any(code not in self._registry for code in (*data["predecessors"], *data["successors"])):
+            return "unknown_agency"
+        if any(code in self._edges for code in data["predecessors"]):
+            return "already_reorganised"
+        day = local(date.fromisoformat(data["effective_on"]))
+        for code in data["predecessors"]:
+            self._edges[code] = Edge(code, tuple(data["successors"]), day, said.key, said.at, said.place)
+        return "applied"
 
-    def _oblige(self, said: Said, obligation: Mapping[str, Any], agencies: list[str]) -> None:
-        reviewer = next(code for code, one in self._registry.items() if one["role"] == "standing")
+    def _names(self, agency: str, at: datetime, known: int | None = None) -> list[str]:
+        """What an agency is called at a time, and was before. Empty where there is no plain answer.
+
+        `known`: for who knows only so many of the changes yet.
+        """
+        names, edges = [agency], dict(list(self._edges.items())[:known])
+        while (edge := edges.get(names[-1])) and edge.effective_at <= at:
+            if len(edge.successors) != 1 or edge.successors[0] in names:
+                return []
+            names += edge.successors
+        return names
+
+    def _named(self, names: Iterable[str], at: datetime) -> list[str] | str:
+        """Agencies one by one, each once; or what is wrong with a name."""
+        found: list[str] = []
+        for name in names:
+            if name.startswith("@"):
+                codes = [code for code, one in sorted(self._registry.items()) if name in one["groups"]]
+                some = [now[-1] for code in codes if (now := self._names(code, at))]
+                if not some:
+                    return "empty_group"
+                found += some
+            elif name not in self._registry:
+                return "unknown_agency"
+            elif not self._names(name, at):
+                return "agency_is_no_more"
+            else:
+                found.append(self._names(name, at)[-1])
+        return list(dict.fromkeys(found))
+
+    def _opened(self, stem: str, agencies: list[str], period: str, at: datetime) -> list[str]:
+        """Whose tasks a period opened: by the names known where it did, for the registry is another partition's."""
+        found: list[str] = []
+        for agency in agencies:
+            names = self._names(agency, at) or [agency]
+            ids = {one: f"{stem}/{one}/{period}" for one in names}
+            found += [
+                one for one in names if self.observed.exists(ids[one]) and not self.observed.predecessor(ids[one])
+            ] or names[-1:]
+        return list(dict.fromkeys(found))
+
+    def _oblige(
+        self, said: Said, obligation: Mapping[str, Any], reviewers: list[str], agencies: list[str], helpers: list[str]
+    ) -> None:
+        [reviewer] = reviewers
         directive, due = said.data["directive"], obligation["due"]
         stem = f"{said.data['province']}/{directive}/{obligation['clause']}"
         automatic = obligation.get("acceptance") == "automatic"
 
         def make(agency: str, tail: str, key: str, at: datetime) -> Task:
-            return Task(f"{stem}/{agency}{tail}", agency, reviewer, automatic, key, at, self.calendar)
+            task = Task(f"{stem}/{agency}{tail}", agency, reviewer, automatic, key, at, self.calendar)
+            task.cooperating = [one for one in helpers if one != agency]
+            if at > said.at:
+                self._by_names_of(task, helpers)
+            return task
+
+        def open_period(period: str, nominal: date, key: str, at: datetime, leads: list[str]) -> None:
+            for agency in leads:
+                task = make(agency, f"/{period}", key, at)
+                task.give_deadline(nominal, rolls=due.get("boundary") != "before", key=key, at=at, hour=due.get("hour"))
+                # A revocation comes through another partition than the opening of a period.
+                late = key != said.key
+                if not late or directive not in self._said_revoked() or self.observed.exists(task.task_id):
+                    self.tasks[task.task_id] = task
+
+        def open_later(period: str, nominal: date, at: datetime) -> None:
+            open_period(period, nominal, f"{stem}:opens:{period}", at, self._opened(stem, agencies, period, at))
 
         if due["kind"] == "recurring":
             for period, starts_on, nominal in periods(due, day_of(self.until)):
                 opens_at = local(starts_on)
-                late = opens_at > said.at
-                key, at = (f"{stem}:opens:{period}", opens_at) if late else (said.key, said.at)
-                for agency in agencies:
-                    task = make(agency, f"/{period}", key, at)
-                    task.give_deadline(
-                        nominal, rolls=due.get("boundary") != "before", key=key, at=at, hour=due.get("hour")
-                    )
-                    # A revocation comes through another partition than the opening of a period.
-                    if not late or directive not in self._said_revoked() or self.observed.exists(task.task_id):
-                        self.tasks[task.task_id] = task
+                if opens_at > said.at:
+                    self._later.append(partial(open_later, period, nominal, opens_at))
+                else:
+                    open_period(period, nominal, said.key, said.at, agencies)
             return
         for agency in agencies:
             task = self.tasks[f"{stem}/{agency}"] = make(agency, "", said.key, said.at)
@@ -139,6 +227,19 @@ class Province:
                 nominal, rolls=due.get("boundary") != "before", key=said.key, at=said.at, hour=due.get("hour")
             )
 
+    def _by_names_of(self, task: Task, helpers: list[str]) -> None:
+        """Who reviews and who cooperates, by the names that were known where a period opened."""
+        edge = self._edges.get(task.reviewer)
+        if edge and edge.effective_at <= task.assigned_at and self.observed.exists(task.task_id):
+            corrected = self.observed.facts_before(task.task_id, edge.key) is not None
+            if not corrected and self.observed.now(task.task_id, "reviewer") != task.reviewer:
+                task.reviewer = edge.successors[0]
+        for known in range(len(self._edges) + 1):
+            now = [(self._names(one, task.assigned_at, known) or [one])[-1] for one in helpers]
+            task.cooperating = [one for one in dict.fromkeys(now) if one != task.agency]
+            if tuple(task.cooperating) == self.observed.now(task.task_id, "cooperating"):
+                return
+
     def _said_revoked(self) -> set[str]:
         return {one.data["directive"] for one in self.said if one.type == "directive.revoked"}
 
@@ -150,6 +251,9 @@ class Province:
                 if task.open:
                     cancel(task, said)
                 continue
+            if said.type == "agency.reorganised":
+                self._reorganise(task, said.data["edge"])
+                continue
             if task.assigned_at >= said.at + PARKED_MAX:
                 self.outcomes[said.key] = ("rejected", "unknown_task")
                 continue
@@ -157,9 +261,27 @@ class Province:
             self.outcomes[said.key] = ("applied" if reason in TAKEN else "rejected", reason)
         task.pass_to(self.until)
 
+    def _reorganise(self, task: Task, edge: Edge) -> None:
+        if edge.moves_at(task) > self.until:
+            return
+        heir = successor(task, edge.successors[0]) if edge.successors else ""
+        shared = self.observed.exists(heir) and self.observed.predecessor(heir) != task.task_id
+        # Whether the other share was over by then: no order between the two partitions says so.
+        over = shared and self.observed.was_over(heir) and self.observed.asked(task.task_id, edge.key)
+        reorganise(task, edge, shared=shared, over=over)
+
+    def _ends_of(self, task: Task) -> list[Said]:
+        """The reorganisations that may concern a task. One that made it does not end it as well."""
+        return [
+            Said(one.key, "agency.reorganised", "", one.moves_at(task), one.place, {"edge": one}, True)
+            for one in self._edges.values()
+            if one.agency in {task.agency, task.reviewer} and one.key != task.assigned
+        ]
+
     def _in_order(self, task: Task, about: list[Said]) -> Iterator[Said]:
         own = sorted((one for one in about if not one.foreign), key=lambda one: one.place)
         foreign = [one for one in about if one.foreign] + self._revoked.get(task.task_id.split("/")[1], [])
+        foreign += self._ends_of(task)
         places: dict[str, tuple[list[str], datetime | None]] = {}
         for one in foreign:
             facts = self.observed.facts_before(task.task_id, one.key)
@@ -167,7 +289,7 @@ class Province:
                 clock = [at for key, at in facts if key.startswith(f"{task.task_id}:")]
                 places[one.key] = ([key for key, _ in facts], max(clock, default=None))
         seen = sorted((one for one in foreign if one.key in places), key=lambda one: len(places[one.key][0]))
-        money = [one for one in foreign if one.key not in places and one.type != "directive.revoked"]
+        money = [one for one in foreign if one.key not in places and one.type == "budget.allocated"]
         money.sort(key=lambda one: one.place)
         for one in seen:
             before, reached = places[one.key]
@@ -175,17 +297,22 @@ class Province:
             while money and money[0].place < one.place:
                 yield money.pop(0)
             # After an end everything leaves a fact, a rejection; what left none came before it.
-            ends = one.type == "directive.revoked"
+            ends = one.type == "directive.revoked" or (
+                one.type == "agency.reorganised" and one.data["edge"].agency == task.agency and not task.succession
+            )
             while any(said.key in before for said in own) or (ends and own and not self._left_a_fact(task, own[0])):
                 yield own.pop(0)
             if reached is not None:
                 ahead = [said.key for said in own if said.at < reached and self._left_a_fact(task, said)]
                 assert not ahead, f"time ran ahead of {ahead}, said of {task.task_id}"
                 task.pass_to(reached, before)
+            if one.type == "agency.reorganised" and one.data["edge"].agency == task.agency:
+                late = [said.key for said in own if said.at < one.at - CLOSE]
+                assert not late, f"moved before {late}, said of {task.task_id} before it was to move"
             yield one
         yield from own
         yield from money
-        yield from (one for one in foreign if one.key not in places and one.type == "directive.revoked")
+        yield from (one for one in foreign if one.key not in places and one.type != "budget.allocated")
 
     def _left_a_fact(self, task: Task, said: Said) -> bool:
         return self.observed.facts_before(task.task_id, said.key) is not None

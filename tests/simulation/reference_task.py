@@ -85,6 +85,11 @@ class Task:
     obstacles: list[Entry] = field(default_factory=list)
     allocations: list[Entry] = field(default_factory=list)
     disbursements: list[Entry] = field(default_factory=list)
+    suspensions: list[Entry] = field(default_factory=list)
+    cooperating: list[str] = field(default_factory=list)
+    contributions: list[Entry] = field(default_factory=list)
+    succession: str | None = None
+    """Why a human must say who takes over from an agency that is no more."""
     ended: Entry | None = None
     facts: list[Fact] = field(default_factory=list)
     heirs: "list[Task]" = field(default_factory=list)
@@ -99,13 +104,27 @@ class Task:
             return str(self.ended["how"])
         if any(one["verdict"] == "accepted" for one in self.results):
             return "completed"
+        if self.suspended:
+            return "suspended"
         if self.results and self.results[-1]["verdict"] is None:
             return "submitted"
         return "in_progress" if self.progress or self.results else "assigned"
 
     @property
     def open(self) -> bool:
-        return self.result in {"assigned", "in_progress", "submitted"}
+        return self.result in {"assigned", "in_progress", "submitted", "suspended"}
+
+    @property
+    def suspended(self) -> bool:
+        return bool(self.suspensions) and self.suspensions[-1]["resumed"] is None
+
+    def clock(self, instant: datetime) -> datetime:
+        """What the deadline's clock shows: while the task is suspended it stands still."""
+        for one in self.suspensions:
+            if one["at"] <= instant and (one["resumed"] is None or instant < one["resumed_at"]):
+                stopped: datetime = one["at"]
+                return stopped
+        return instant
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -172,6 +191,11 @@ class Task:
         if wrong:
             self.tell("overdue_retracted", reason, key)
 
+    def retract_in_time(self, at: datetime, reason: str, key: str) -> None:
+        """What was received in time takes back an overdue that was told before it came."""
+        if self.deadlines and self.clock(at) < self.deadlines[-1]["due_at"]:
+            self.retract(reason, key)
+
     # -- submissions -----------------------------------------------------------------------------------------------
 
     def take(self, said: Said, province: Registry) -> str:
@@ -191,7 +215,7 @@ class Task:
         return "task_ended" if self.ended else rule(self, said)
 
 
-TAKEN = frozenset({"applied", "already_so", "extension_granted"})
+TAKEN = frozenset({"applied", "already_so", "extension_granted", "suspended_time_not_counted", "last_day_named"})
 Rule: TypeAlias = Callable[[Task, Said], str]
 COMMANDS: dict[str, tuple[bool, Rule]] = {}
 """Type → whether only the task's own agency may say it, and the rule."""
@@ -228,12 +252,31 @@ def _submitted(task: Task, said: Said) -> str:
     entry = {"number": len(task.results) + 1, "cause": said.key, "verdict": None, "verdict_cause": None, "at": said.at}
     task.results.append(entry)
     task.tell("result_received", "applied", said.key)
-    if task.deadlines and said.at < task.deadlines[-1]["due_at"]:
-        task.retract("result_was_in_time", said.key)
+    task.retract_in_time(said.at, "result_was_in_time", said.key)
     if task.automatic:
         entry |= {"verdict": "accepted", "verdict_cause": said.key}
         task.tell("completed", "accepted_automatically", said.key)
     return "applied"
+
+
+@command("task.contribution_submitted")
+def _contributed(task: Task, said: Said) -> str:
+    if said.actor not in task.cooperating:
+        return "not_cooperating"
+    verdict = {"verdict": None, "verdict_cause": None}
+    entry = {"number": len(task.contributions) + 1, "agency": said.actor, "cause": said.key, "at": said.at, **verdict}
+    task.contributions.append(entry)
+    return task.tell("contribution_received", "applied", said.key)
+
+
+@command("task.contribution_judged", own=True, while_open=False)
+def _judged(task: Task, said: Said) -> str:
+    """The lead speaks of the latest one that waits, even after its own result was accepted."""
+    waiting = [one for one in task.contributions if one["agency"] == said.data["agency"] and not one["verdict"]]
+    if not waiting or waiting[-1]["at"] > said.at:
+        return "no_contribution"
+    waiting[-1] |= {"verdict": said.data["verdict"], "verdict_cause": said.key}
+    return task.tell("contribution_judged", "applied", said.key)
 
 
 @command("task.disbursement_reported", own=True, while_open=False)
@@ -335,24 +378,125 @@ def cancel(task: Task, said: Said) -> str:
     return task.tell("cancelled", "applied", said.key)
 
 
+@command("task.suspended")
+def _suspended(task: Task, said: Said) -> str:
+    if task.suspended:
+        return "already_suspended"
+    task.suspensions.append({"cause": said.key, "at": said.at, "resumed": None, "resumed_at": None})
+    task.tell("suspended", "applied", said.key)
+    task.retract_in_time(said.at, "was_suspended", said.key)
+    return "applied"
+
+
+@command("task.resumed", while_open=False)
+def _resumed(task: Task, said: Said) -> str:
+    """Due on the day that is named, else as many days later as the clock stood still.
+
+    What was overdue when it was suspended stays overdue, by as many days as it was, unless another day is named.
+    """
+    named = date.fromisoformat(said.data["last_day"]) if said.data.get("last_day") else None
+    if not task.suspended or task.suspensions[-1]["at"] > said.at:
+        return "not_suspended"
+    if named and not task.deadlines:
+        return "no_deadline_to_move"
+    if named and named < day_of(said.at):
+        return "last_day_in_past"
+    since = task.suspensions[-1]["at"]
+    task.suspensions[-1] |= {"resumed": said.key, "resumed_at": said.at}
+    if named:
+        task.give_deadline(named, rolls=True, key=said.key, at=said.at)
+        task.tell("resumed", "last_day_named", said.key)
+        task.retract_in_time(said.at, "last_day_named", said.key)
+        return "last_day_named"
+    old = task.deadlines[-1] if task.deadlines else None
+    # Who named a day while it stood still knew that it did.
+    stood = day_of(said.at) - day_of(max(since, old["since"])) if old else timedelta()
+    if old and since < old["due_at"] and old["due_at"] + stood <= said.at:
+        # The hour had not come when the clock stopped, and is over today: the next day's is meant.
+        stood += timedelta(days=1)
+    if old is None or stood <= timedelta():
+        return task.tell("resumed", "applied", said.key)
+    hour = (
+        old["due_at"].astimezone(ICT).time().isoformat()
+        if old["due_at"] != local(old["legal"] + timedelta(days=1))
+        else None
+    )
+    task.give_deadline(old["nominal"] + stood, rolls=True, key=said.key, at=said.at, hour=hour)
+    if since >= old["due_at"]:
+        due_at = min(old["due_at"] + stood, said.at)
+        task.deadlines[-1] |= {"legal": old["legal"] + stood, "due_at": due_at}
+    return task.tell("resumed", "suspended_time_not_counted", said.key)
+
+
 @command("task.reassigned")
 def _reassigned(task: Task, said: Said) -> str:
     if said.data["to_agency"] == task.agency:
         return "same_agency"
-    heir = successor(task, said.data["to_agency"])
-    task.ended = {"how": "transferred", "successor": heir, "cause": said.key}
+    hand_over(task, said.data["to_agency"], said.key, said.at, with_work=task.succession is not None)
+    return task.tell("transferred", "applied", said.key)
+
+
+def hand_over(task: Task, agency: str, key: str, at: datetime, *, with_work: bool, joins: bool = False) -> None:
+    """The task ends here and goes on there, unless what is there already is to be enough."""
+    task.ended = {"how": "transferred", "successor": successor(task, agency), "cause": key}
+    if joins:
+        return
+
+    def copied(entries: list[Entry], comes_along: bool = True) -> list[Entry]:
+        return [dict(one) for one in entries if comes_along]
+
     stands = [one for one in task.milestones if one["kind"] in {"overdue", "escalated"} and one["retracted"] is None]
-    deadlines, milestones, allocations, disbursements = (
-        [dict(one) for one in some] for some in (task.deadlines, stands, task.allocations, task.disbursements)
-    )
     task.heirs.append(
         Task(
-            heir, said.data["to_agency"], task.reviewer, task.automatic, said.key, said.at, task.calendar,
-            predecessor=task.task_id, deadlines=deadlines, milestones=milestones,
-            allocations=allocations, disbursements=disbursements,
+            successor(task, agency), agency, task.reviewer, task.automatic, key, at, task.calendar,
+            predecessor=task.task_id,
+            deadlines=copied(task.deadlines), milestones=copied(stands), allocations=copied(task.allocations),
+            disbursements=copied(task.disbursements), suspensions=copied(task.suspensions),
+            cooperating=[one for one in task.cooperating if one != agency],
+            progress=task.progress if with_work else None,
+            results=copied(task.results, with_work), extensions=copied(task.extensions, with_work),
+            obstacles=copied(task.obstacles, with_work), contributions=copied(task.contributions, with_work),
         )
     )  # fmt: skip
-    return task.tell("transferred", "applied", said.key)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What became of an agency, and from when on."""
+
+    agency: str
+    successors: tuple[str, ...]
+    effective_at: datetime
+    key: str
+    told_at: datetime
+    place: tuple[int, int]
+
+    def moves_at(self, task: Task) -> datetime:
+        return max(self.effective_at, self.told_at, task.assigned_at)
+
+
+def reorganise(task: Task, edge: Edge, *, shared: bool, over: bool) -> None:
+    """An open task of an agency that is no more goes to the one that follows it, or waits for a human to say to whom.
+
+    `shared`: the successor has a share of its own; the two become one, unless a result waits here, money is counted, or
+    that share is `over`.
+    """
+    if not task.open:
+        return
+    if task.agency == edge.agency and not task.succession:
+        task.pass_to(edge.moves_at(task))
+        at_stake = task.allocations or task.disbursements or (task.results and not task.results[-1]["verdict"])
+        if len(edge.successors) != 1:
+            task.succession = "several_successors" if edge.successors else "no_successor"
+        elif shared and (at_stake or over):
+            task.succession = "successor_has_its_own"
+        else:
+            hand_over(task, edge.successors[0], edge.key, edge.moves_at(task), with_work=True, joins=shared)
+        task.tell("succession_due" if task.succession else "transferred", "agency_reorganised", edge.key)
+    elif task.reviewer == edge.agency:
+        # Only ever followed by one, here.
+        task.reviewer = edge.successors[0]
+        task.tell("corrected", "reviewer_reorganised", edge.key)
 
 
 @command("budget.allocated", while_open=False)

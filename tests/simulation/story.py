@@ -29,6 +29,8 @@ PROVINCE, OFFICE, STANDING = "H48", "H48.01", "H48.07"
 AGENCIES = ("H48.20", "H48.21", "H48.22", "H48.23")
 SPARE = ("H48.30", "H48.31", "H48.32", "H48.33", "H48.34", "H48.35")
 """Registered, and in no group: who a task is reassigned to."""
+NEW = ("H48.40", "H48.41", "H48.08")
+"""What agencies become; the last one follows the standing one."""
 UNREGISTERED = "H48.99"
 LOCAL_TIMES = (time(0), time(8), time(17))
 """When milestones fall."""
@@ -61,6 +63,9 @@ class Drawn(NamedTuple):
     def later(self, days: int = 30) -> str:
         return (self.day + timedelta(days=self.chance.randint(-3, days))).isoformat()
 
+    def perhaps(self, **data: Any) -> Data:
+        return data if self.chance.random() < 0.4 else {}
+
     def obstacle(self) -> str:
         return f"o{self.chance.randint(1, 3)}"
 
@@ -74,16 +79,24 @@ AGENCY: tuple[tuple[int, str, Draw], ...] = (
     (3, "task.disbursement_reported", lambda d: {"as_of": d.later(1), "cumulative_vnd": d.number}),
     (2, "task.obstacle_raised", lambda d: {"obstacle_id": d.obstacle(), "description": "khó"}),
     (2, "task.obstacle_cleared", lambda d: {"obstacle_id": d.obstacle()}),
+    (
+        2,
+        "task.contribution_judged",
+        lambda d: {"agency": d.chance.choice(AGENCIES), "verdict": d.chance.choice(("accepted", "returned"))},
+    ),
     (3, "task.extension_requested", lambda d: {"requested_last_day": d.later(), "reason": "chờ"}),
 )
 """Weight, type, data beside the task's id: what a task's own agency says."""
 
 AUTHORITY: tuple[tuple[int, str, Draw], ...] = (
+    (3, "task.contribution_submitted", lambda _: {"summary": "góp ý"}),
     (3, "task.result_accepted", lambda _: {}),
     (4, "task.result_returned", lambda _: {"reason": "thiếu"}),
     (4, "task.extension_granted", lambda d: {"last_day": d.later(), "document": d.document}),
     (1, "task.extension_refused", lambda _: {"reason": "không"}),
     (1, "task.cancelled", lambda d: {"reason": "thôi", "document": d.document}),
+    (3, "task.suspended", lambda d: {"reason": "tạm dừng", "document": d.document}),
+    (1, "task.resumed", lambda d: {"document": d.document, **d.perhaps(last_day=d.later())}),
     (2, "task.reassigned", lambda d: {"to_agency": "", "reason": "chuyển", "document": d.document}),
     (1, "task.obstacle_answered", lambda d: {"obstacle_id": d.obstacle(), "answer": "đã rõ"}),
     (1, "task.obstacle_forwarded", lambda d: {"obstacle_id": d.obstacle(), "to": "chairman"}),
@@ -99,7 +112,9 @@ AUTHORITY: tuple[tuple[int, str, Draw], ...] = (
     ),
 )
 
-UNDER_THE_PROVINCE = frozenset({"agency.registered", "directive.issued", "directive.revoked", "budget.allocated"})
+UNDER_THE_PROVINCE = frozenset(
+    {"agency.registered", "agency.reorganised", "directive.issued", "directive.revoked", "budget.allocated"}
+)
 
 
 def due_rule(chance: random.Random, day: date) -> Data:
@@ -171,6 +186,7 @@ class Story:
         self._heirs: dict[str, int] = {}
         self._revoked: set[str] = set()
         self._due: dict[str, datetime] = {}
+        self._changes = self._reorganisations()
         tasks = self._directives()
         self._lives(tasks)
         self._leave_out_what_is_known()
@@ -203,13 +219,15 @@ class Story:
     def _directives(self) -> list[tuple[datetime, str]]:
         """The registry and the directives; returns the tasks that will be spoken of, from when on."""
         chance = self.chance
-        registered = [(OFFICE, "chairman_office"), (STANDING, "standing"), *((one, "agency") for one in SPARE)]
+        registered = [(OFFICE, "chairman_office"), (STANDING, "standing"), *((one, "agency") for one in (*SPARE, *NEW))]
         for code, role, groups in [
             *((*one, []) for one in registered),
             *((one, "agency", ["@all"]) for one in AGENCIES),
         ]:
             agency: Data = {"code": code, "name": code, "role": role, "groups": groups, "valid_from": "2024-01-01"}
             self._say(START + timedelta(seconds=1), "agency.registered", agency, STANDING)
+        for told, change in self._changes:
+            self._say(told, "agency.reorganised", change, OFFICE)
         tasks: list[tuple[datetime, str]] = []
         for number in range(chance.randint(1, 3)):
             issued = START + timedelta(hours=3 + chance.uniform(0, 24 * 25) * (number > 0))
@@ -228,10 +246,11 @@ class Story:
             for one in obligations:
                 self._due |= {task_id: due_about(one["due"], task_id, issued) for task_id in task_ids(directive, one)}
             tasks += [(issued, one) for one in chance.sample(found, min(len(found), 4))]
-            if chance.random() < 0.2:
+            # Not drawn: a later revision, or a revocation, of a directive whose tasks are just being moved.
+            if not self._changes and chance.random() < 0.2:
                 again = {**data, "title": "Thông báo (sửa)", "revision": chance.randint(1, 2)}
                 self._say(issued + chance.uniform(0, 99) * HOUR, "directive.issued", again, OFFICE)
-            if chance.random() < 0.25:
+            if not self._changes and chance.random() < 0.25:
                 self._revoked.add(directive)
                 withdrawn = {"directive": directive, "reason": "thay thế", "document": data["obligations"][0]["_doc"]}
                 self._say(issued + chance.uniform(1, 800) * HOUR, "directive.revoked", withdrawn, OFFICE)
@@ -241,15 +260,49 @@ class Story:
             tasks.append((START, f"{PROVINCE}/TB-9/II.1/{chance.choice(AGENCIES)}"))
         return tasks
 
+    def _reorganisations(self) -> list[tuple[datetime, Data]]:
+        """Agencies that end, told before the day or after it; one may end twice, or what it became may end too."""
+        chance = self.chance
+        if chance.random() < 0.5:
+            return []
+        one, other, third = chance.sample(AGENCIES, 3)
+        first: tuple[tuple[str, list[str], list[str]], ...] = (
+            ("renamed", [one], [NEW[0]]),
+            ("merged", [one, other], [NEW[0]]),
+            ("merged", [one], [other]),
+            ("split", [one], [NEW[0], NEW[1]]),
+            ("abolished", [one], []),
+        )
+        then: tuple[tuple[str, list[str], list[str]], ...] = (
+            ("renamed", [NEW[0]], [NEW[1]]),
+            ("merged", [NEW[0]], [third]),
+            ("renamed", [STANDING], [NEW[2]]),
+            ("renamed", [one], [NEW[1]]),
+            ("merged", [third, UNREGISTERED], [NEW[0]]),
+        )
+        found = []
+        for kind, predecessors, successors in [chance.choice(first), *chance.sample(then, chance.randint(0, 2))]:
+            told = self._moment(START + chance.uniform(2, 24 * 40) * HOUR)
+            effective = (told + timedelta(hours=7, days=chance.randint(-5, 12))).date()
+            change = {"change": kind, "predecessors": predecessors, "successors": successors}
+            document = {"number": "18/NQ", "issued_on": told.date().isoformat()}
+            found.append((told, {**change, "effective_on": effective.isoformat(), "document": document}))
+        return found
+
+    def _ended(self) -> set[str]:
+        return {code for _, change in self._changes for code in change["predecessors"]}
+
     def _obligation(self, clause: str, issued: datetime) -> Data:
         chance = self.chance
         leads = ["@all"] if chance.random() < 0.3 else chance.sample(AGENCIES, chance.randint(1, 2))
         if chance.random() < 0.03:
             leads = [UNREGISTERED]
+        helpers = ["@all"] if chance.random() < 0.2 else chance.sample(AGENCIES, chance.randint(0, 3))
         return {
             "clause": clause,
             "title": f"Nội dung {clause}",
             "leads": leads,
+            "cooperating": helpers,
             "due": due_rule(chance, issued.date()),
             "category": "dated",
             "acceptance": "automatic" if chance.random() < 0.2 else "reviewer",
@@ -258,6 +311,12 @@ class Story:
 
     def _lives(self, tasks: list[tuple[datetime, str]]) -> None:
         chance = self.chance
+        for _, change in self._changes:
+            day = datetime.combine(date.fromisoformat(change["effective_on"]), time(0), UTC)
+            for _, task_id in list(tasks):
+                parts = task_id.split("/")
+                if parts[3] in change["predecessors"]:
+                    tasks += [(day, "/".join([*parts[:3], code, *parts[4:]])) for code in change["successors"]]
         previous: tuple[datetime, str, datetime] | None = None
         for number in range(chance.randint(15, 60)):
             issued, task_id = chance.choice(tasks)
@@ -278,8 +337,12 @@ class Story:
             )
             data = {"task_id": task_id, **draw(drawn)}
             agency = task_id.split("/")[3]
-            judge = STANDING if event_type.startswith("task.result") else OFFICE
-            actor = (agency if own else judge) if chance.random() < 0.96 else "H48.23"
+            judge = chance.choice((STANDING, STANDING, NEW[2])) if STANDING in self._ended() else STANDING
+            others = {"task.result_accepted": judge, "task.result_returned": judge}
+            # Not drawn: agencies that contribute in the place of those they took in.
+            taking_in = {code for _, change in self._changes for code in change["successors"]}
+            others["task.contribution_submitted"] = chance.choice([one for one in AGENCIES if one not in taking_in])
+            actor = (agency if own else others.get(event_type, OFFICE)) if chance.random() < 0.96 else "H48.23"
             if event_type == "task.reassigned":
                 if task_id.split("/")[1] in self._revoked:
                     # Not drawn: a revocation between the successor's write and the transfer's leaves a successor
@@ -290,11 +353,21 @@ class Story:
                     (at - HOUR, "/".join([*task_id.split("/")[:3], data["to_agency"], *task_id.split("/")[4:]]))
                 )
             self._say(at, event_type, data, actor)
+            if event_type == "task.suspended" and chance.random() < 0.7:
+                back = min(at + chance.choice((0.2, 5, 40, 300)) * chance.uniform(0.5, 1.5) * HOUR, LAST)
+                drawn = Drawn(chance, (back + timedelta(hours=7)).date(), number)
+                again = {"task_id": task_id, "document": drawn.document, **drawn.perhaps(last_day=drawn.later())}
+                self._say(back, "task.resumed", again, OFFICE)
 
     def _leave_out_what_is_known(self) -> None:
-        """Money for a task that is reassigned: between the successor's write and the transfer's it misses the heir."""
+        """Money for a task that moves on: between the successor's write and the transfer's it misses the heir."""
         moved = {data["task_id"] for _, _, event_type, data, _, _ in self._said if event_type == "task.reassigned"}
-        self._said = [one for one in self._said if one[2] != "budget.allocated" or one[3]["task_id"] not in moved]
+        self._said = [
+            one
+            for one in self._said
+            if one[2] != "budget.allocated"
+            or (one[3]["task_id"] not in moved and one[3]["task_id"].split("/")[3] not in self._ended())
+        ]
 
     def _close_to_a_milestone(self, at: datetime) -> datetime:
         local = (at + timedelta(hours=7)).date() + timedelta(days=self.chance.choice((-1, 0, 0, 1, 1, 2)))

@@ -236,6 +236,8 @@ class World:
                 self._check_overdue(pydantic_core.from_json(told.value)["data"]["task"])
 
     def _check_overdue(self, task: Mapping[str, Any]) -> None:
+        if task["result"] == "suspended":
+            self.bugs.append(f"{task['task_id']} told as overdue while it was suspended")
         due_at = datetime.fromisoformat(task["deadlines"][-1]["due_at"])
         for one in task["results"][-1:]:
             in_time = datetime.fromisoformat(one["cause"]["received_at"]) < due_at

@@ -188,7 +188,8 @@ def moved(
 ) -> Deadline:
     """The next version, as many calendar days later as a suspension took.
 
-    `overdue`: it had passed before. Then nothing is rolled forward: as many days late as before, no more and no less.
+    `overdue`: it had passed before. Then nothing is rolled forward: as many days late as before, no more and no less;
+    and one with an hour does not come back to life for the rest of the day.
     """
     later = deadline(
         known.nominal + timedelta(days=days),
@@ -203,7 +204,7 @@ def moved(
     if not overdue:
         return later
     shift = timedelta(days=days)
-    return replace(later, legal=known.legal + shift, due_at=known.due_at + shift)
+    return replace(later, legal=known.legal + shift, due_at=min(known.due_at + shift, cause.received_at))
 
 
 def recalculated(known: Deadline, calendar: WorkingCalendar, *, cause: Cause) -> Deadline | None:

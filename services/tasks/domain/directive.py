@@ -40,6 +40,15 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """The decision that withdrew the whole directive."""
+
+    reason: str
+    document: Document
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
 class Obligation:
     """One clause with its agencies already named one by one."""
 
@@ -68,6 +77,7 @@ class Obligation:
     """Revoked, or left out of a later revision: nothing opens any more."""
     joined: tuple[Joined, ...] = ()
     """Leads that the first revision did not name. They owe no period that was over before they were named."""
+    revoked: Revocation | None = None
 
     @property
     def obligation_id(self) -> str:

@@ -15,6 +15,7 @@ from tests.flow.tasks.harness import (
     REVOKED,
     TASK,
     Service,
+    agency,
     directive,
     obligation,
     say,
@@ -159,3 +160,245 @@ async def test_what_was_given_up_is_forgotten_even_after_a_death(
     await service.time_passes("2024-10-20 08:31")
 
     assert not await service.store.parked_task_ids(range(PARTITIONS))
+
+
+async def test_a_task_that_was_overdue_by_the_hour_stays_so_through_a_suspension(service: Service) -> None:
+    """INVARIANT: nobody wins the rest of a day by being suspended."""
+    due = {"kind": "fixed", "boundary": "by", "day": "2024-10-18", "hour": "17:00"}
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"], due=due)))
+    suspended = {"task_id": TASK, "reason": "tạm dừng", "document": DOCUMENT}
+    await service.on(say("task.suspended", suspended, by=OFFICE, received="2024-10-18 18:00"))
+
+    await service.on(
+        say("task.resumed", {"task_id": TASK, "document": DOCUMENT}, by=OFFICE, received="2024-10-19 09:00")
+    )
+    await service.on(say("task.result_submitted", RESULT, received="2024-10-19 10:00"))
+
+    assert "overdue_retracted" not in service.facts()
+    last = (await service.task(TASK)).deadlines[-1]
+    assert (last.legal.isoformat(), last.due_at) == ("2024-10-19", at("2024-10-19 09:00"))
+
+
+async def test_a_period_that_opens_during_a_revocation_is_ended_by_the_revocation(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: a task that ends names the decision that ended it, whoever got to it first."""
+    await service.on(*REGISTRY, directive(obligation("II.2.a", [STANDING], due=MONTHLY)))
+    now = at("2024-11-05 00:00")
+    [read_before] = await service.store.obligations_due(dict.fromkeys(range(PARTITIONS), now), 10)
+    listed = service.store.open_task_ids
+
+    async def opens_meanwhile(_: MemoryTaskStore, *asked: Any) -> Sequence[str]:
+        monkeypatch.undo()
+        await service.sweep._open(read_before, now)
+        return await listed(*asked)
+
+    monkeypatch.setattr(MemoryTaskStore, "open_task_ids", opens_meanwhile)
+    await service.on(say("directive.revoked", REVOKED, by=OFFICE, event_id="revoked", received="2024-11-05 09:00"))
+
+    ended = (await service.task(f"H48/TB-1/II.2.a/{STANDING}/2024-11")).ended
+    assert ended is not None
+    assert (ended.reason, ended.cause.event_id.split("#")[1]) == ("thay thế", "revoked")
+
+
+async def test_whoever_slept_while_a_submission_was_parked_and_applied_does_not_apply_it_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: once is once, also for a process that was taken for dead between claiming and loading."""
+    early = await service.receive(say("task.result_submitted", RESULT, received="2024-10-14 08:29"))
+    load = MemoryTaskStore.tasks
+
+    async def sleeps(store: MemoryTaskStore, ids: Sequence[str]) -> Any:
+        monkeypatch.undo()
+        await service.handlers.on_submissions(early)
+        await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"])))
+        await service.time_passes("2024-10-14 12:00")
+        return await load(store, ids)
+
+    monkeypatch.setattr(MemoryTaskStore, "tasks", sleeps)
+    await service.handlers.on_submissions(early)
+
+    assert len((await service.task(TASK)).results) == 1
+
+
+async def test_a_revision_that_changes_nothing_changes_nothing_for_a_successor_either(service: Service) -> None:
+    """INVARIANT: whoever led a task does not cooperate on it, for its successor as for a revision."""
+    words = obligation("II.1.h", ["H48.21"], cooperating=["@all"])
+    await service.on(*REGISTRY, agency("H48.40"), directive(words))
+    await service.on(say("task.reassigned", {**MOVE, "to_agency": "H48.40"}, by=OFFICE, received="2024-10-15 09:00"))
+
+    await service.on(directive(words, revision=2, event_id="again", received="2024-10-16 09:00"))
+
+    heir = await service.task("H48/TB-1/II.1.h/H48.40")
+    assert (heir.seq, heir.cooperating) == (1, ("H48.07", "H48.22"))
+
+
+def ends(change: str, over: list[str], becomes: list[str]) -> tuple[str, dict[str, Any]]:
+    data = {"change": change, "predecessors": over, "successors": becomes, "effective_on": "2024-11-01"}
+    return say("agency.reorganised", {**data, "document": DOCUMENT}, by=OFFICE, event_id=f"ends-{over[0]}")
+
+
+LATER = {"kind": "fixed", "boundary": "by", "day": "2025-06-30"}
+OTHER = "H48/TB-1/II.1.h/H48.25"
+"""In the same partition as TASK."""
+NEWCOMERS = (agency("H48.25"), agency("H48.40"), agency("H48.41"))
+
+
+async def test_of_two_that_become_one_at_once_neither_loses_a_result(service: Service) -> None:
+    """INVARIANT: a result that waits for a verdict waits somewhere, whoever else is moved in the same moment."""
+    await service.on(*REGISTRY, *NEWCOMERS, directive(obligation("II.1.h", ["H48.21", "H48.25"], due=LATER)))
+    await service.on(say("task.result_submitted", RESULT), ends("merged", ["H48.21", "H48.25"], ["H48.40"]))
+    await service.on(say("task.result_submitted", {**RESULT, "task_id": OTHER}, by="H48.25"))
+
+    await service.time_passes("2024-11-01 00:00")
+
+    waiting = [one.task_id for one in (await service.tasks()).values() if one.is_open and one.unjudged_result]
+    assert waiting == [OTHER, "H48/TB-1/II.1.h/H48.40"]
+
+
+async def test_of_two_that_are_reassigned_to_one_at_once_the_second_is_refused(service: Service) -> None:
+    await service.on(*REGISTRY, *NEWCOMERS, directive(obligation("II.1.h", ["H48.21", "H48.25"], due=LATER)))
+    to_one = {**MOVE, "to_agency": "H48.40"}
+
+    await service.on(
+        say("task.reassigned", to_one, by=OFFICE, event_id="first"),
+        say("task.reassigned", {**to_one, "task_id": OTHER}, by=OFFICE, event_id="second"),
+    )
+
+    assert await service.outcome("first") == ("applied", "applied")
+    assert await service.outcome("second") == ("rejected", "same_agency")
+
+
+async def test_a_task_that_another_replica_dealt_with_meanwhile_is_left_alone(service: Service) -> None:
+    """INVARIANT: what was found before is looked at as it is now; a sweep does not die of it."""
+    await service.on(*REGISTRY, *NEWCOMERS, directive(obligation("II.1.h", ["H48.21"], due=LATER)))
+    await service.on(ends("split", ["H48.21"], ["H48.40", "H48.41"]))
+    await service.time_passes("2024-11-01 00:00")
+    before = await service.task(TASK)
+
+    over = (await service.sweep._registry.edges())["H48"]
+    await service.upkeep._move([TASK], "H48", over, at("2024-11-01 00:00"))
+
+    assert await service.task(TASK) == before
+
+
+async def test_nothing_is_given_up_whose_task_is_being_moved_in_many_steps(service: Service) -> None:
+    """INVARIANT: the second step of a chain takes another turn, by whose time a day may have passed."""
+    await service.on(*REGISTRY, *NEWCOMERS, directive(obligation("II.1.h", ["H48.21"], due=LATER)))
+    await service.on(ends("renamed", ["H48.21"], ["H48.40"]), ends("renamed", ["H48.40"], ["H48.41"]))
+    about = {**RESULT, "task_id": "H48/TB-1/II.1.h/H48.41"}
+    await service.on(say("task.result_submitted", about, by="H48.41", event_id="new", received="2024-11-01 09:00"))
+
+    await settle(service, dict.fromkeys(range(PARTITIONS), at("2024-11-05 00:00")))
+    for _ in range(3):
+        await service.time_passes("2024-11-05 00:00")
+
+    assert await service.outcome("new") == ("applied", "applied")
+
+
+async def test_whoever_slept_while_a_directive_was_issued_and_revoked_does_not_reject_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: what was applied is never told as rejected by a process that saw what came later."""
+    await service.on(*REGISTRY)
+    records = await service.receive(directive(obligation("II.1.h", ["H48.21"])))
+    look = MemoryTaskStore.directive
+
+    async def sleeps(store: MemoryTaskStore, *asked: Any) -> Any:
+        monkeypatch.undo()
+        await service.handlers.on_submissions(records)
+        await service.on(say("directive.revoked", REVOKED, by=OFFICE, received="2024-10-15 09:00"))
+        return await look(store, *asked)
+
+    monkeypatch.setattr(MemoryTaskStore, "directive", sleeps)
+    await service.handlers.on_submissions(records)
+
+    assert await service.outcome("directive") == ("applied", "applied")
+    assert service.facts() == ["assigned", "cancelled"]
+
+
+async def test_whoever_slept_over_a_directive_does_not_read_its_names_by_what_came_later(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: a directive means the agencies that its names meant when it was its turn."""
+    await service.on(*REGISTRY, *NEWCOMERS)
+    records = await service.receive(directive(obligation("II.1.h", ["H48.21"], due=LATER), received="2024-11-02 09:00"))
+    look = MemoryTaskStore.directive
+
+    async def sleeps(store: MemoryTaskStore, *asked: Any) -> Any:
+        monkeypatch.undo()
+        await service.handlers.on_submissions(records)
+        await service.on(ends("renamed", ["H48.21"], ["H48.40"]))
+        return await look(store, *asked)
+
+    monkeypatch.setattr(MemoryTaskStore, "directive", sleeps)
+    await service.handlers.on_submissions(records)
+
+    assert list(await service.tasks()) == [TASK]
+    assert (await service.task(TASK)).is_open
+
+
+async def test_whoever_slept_over_a_revision_does_not_take_it_back(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: the highest revision's words stand, whoever wakes up with older ones."""
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"], due=LATER)))
+    # It changes nothing, so no step in the task's document tells that it was here.
+    same = directive(obligation("II.1.h", ["H48.21"], due=LATER), revision=2, event_id="two")
+    records = await service.receive(same)
+    listed = MemoryTaskStore.open_task_ids
+
+    async def sleeps(store: MemoryTaskStore, *asked: Any) -> Any:
+        monkeypatch.undo()
+        await service.handlers.on_submissions(records)
+        three = obligation("II.1.h", ["H48.21"], due=LATER, title="Ba")
+        await service.on(directive(three, revision=3, event_id="three"))
+        return await listed(store, *asked)
+
+    monkeypatch.setattr(MemoryTaskStore, "open_task_ids", sleeps)
+    await service.handlers.on_submissions(records)
+
+    assert (await service.task(TASK)).title == "Ba"
+
+
+async def test_a_revision_that_changes_nothing_gives_a_successor_no_other_day(service: Service) -> None:
+    """INVARIANT: whoever takes a task over has the days that were left of it, for a revision too."""
+    words = obligation("II.1.h", ["H48.21"], due={"kind": "relative", "days": 20, "after": "assigned"})
+    await service.on(*REGISTRY, agency("H48.40"), directive(words))
+    await service.on(say("task.reassigned", {**MOVE, "to_agency": "H48.40"}, by=OFFICE, received="2024-10-15 09:00"))
+
+    await service.on(directive(words, revision=2, event_id="again", received="2024-10-16 09:00"))
+
+    assert (await service.task("H48/TB-1/II.1.h/H48.40")).seq == 1
+
+
+async def test_a_revision_does_not_end_a_task_that_waits_to_be_moved(service: Service) -> None:
+    """INVARIANT: a directive that names the new agency means the work that the old one has done."""
+    words = obligation("II.1.h", ["H48.21"], due=LATER)
+    await service.on(*REGISTRY, *NEWCOMERS, directive(words), ends("renamed", ["H48.21"], ["H48.40"]))
+    await service.on(say("task.progress_reported", {"task_id": TASK, "percent": 60}))
+
+    await service.on(directive(words, revision=2, event_id="again", received="2024-11-02 09:00"))
+    await service.time_passes("2024-11-02 09:00")
+
+    assert (await service.task(TASK)).result.value == "transferred"
+    assert (await service.task("H48/TB-1/II.1.h/H48.40")).result.value == "in_progress"
+
+
+async def test_money_that_waited_comes_before_money_that_follows(service: Service) -> None:
+    """INVARIANT: what waited comes first, although it waits in another partition than its task's."""
+    await service.on(*REGISTRY, directive(obligation("II.2.a", [STANDING], due=MONTHLY)))
+    task_id = f"H48/TB-1/II.2.a/{STANDING}/2024-11"
+    money = {"allocation_id": "a1", "task_id": task_id, "fiscal_year": 2024, "amount_vnd": 5, "document": DOCUMENT}
+    early = say("budget.allocated", money, by=OFFICE, key="H48", received="2024-10-31 20:00", event_id="early")
+    await service.on(early)
+    times = dict.fromkeys(range(PARTITIONS), at("2024-11-01 00:00"))
+    await service.sweep.open_periods(times)
+    service.teller.note_parked([await service.partition_of(task_id)], any_parked=False)
+    assert await service.partition_of(task_id) != await service.partition_of("H48")
+
+    await service.on(
+        say("budget.allocated", {**money, "amount_vnd": 7}, by=OFFICE, received="2024-11-01 09:00", key="H48")
+    )
+
+    assert [one.what for one in await service.history(task_id)] == ["assigned", "allocated", "allocated"]
