@@ -305,7 +305,8 @@ class Province:
             if reached is not None:
                 ahead = [said.key for said in own if said.at < reached and self._left_a_fact(task, said)]
                 assert not ahead, f"time ran ahead of {ahead}, said of {task.task_id}"
-                task.pass_to(reached, before)
+                # A history keeps whole milliseconds; an overdue after a return begins at the very instant of it.
+                task.pass_to(reached + timedelta(milliseconds=1), before)
             if one.type == "agency.reorganised" and one.data["edge"].agency == task.agency:
                 late = [said.key for said in own if said.at < one.at - CLOSE]
                 assert not late, f"moved before {late}, said of {task.task_id} before it was to move"

@@ -243,7 +243,8 @@ def _resumed_deadline(
     # A day that was named during the suspension was named knowing of it: only what followed is made up for. A calendar
     # names no day.
     named = [one.cause.received_at for one in task.deadlines if one.cause.actor != CLOCK]
-    stood_from = max([suspension.cause.received_at, *named])
+    # Nor does the clock run before there is a deadline: a suspension may have been received before its period opened.
+    stood_from = max([suspension.cause.received_at, task.deadlines[0].cause.received_at, *named])
     days = (local_day(cause.received_at) - local_day(stood_from)).days
     overdue = suspension.cause.received_at >= current.due_at
     if not overdue and current.due_at + timedelta(days=days) <= cause.received_at:

@@ -234,3 +234,16 @@ def test_a_resumption_makes_no_result_earlier(handed_in: str) -> None:
     assert schedule_at(resumed.task, at("2024-10-30 08:00"), PLAIN) == late
     assert FactKind.OVERDUE_RETRACTED not in {fact.kind for fact in resumed.facts}
     assert schedule_at(accepted, at("2024-12-01 00:00"), PLAIN) == (Schedule.LATE, late[1])
+
+
+def test_the_clock_does_not_stand_still_before_there_is_a_deadline() -> None:
+    """A suspension that waited for its task was received before the period began."""
+    opened = a_cause("2024-10-21 00:00", "clock")
+    task = a_task(None, assigned=opened).changed(
+        deadlines=(deadline(date(2024, 10, 31), POLICIES[Boundary.BEFORE], PLAIN, version=1, cause=opened),)
+    )
+
+    resumed = after(task, (SUSPEND, "2024-10-20 12:00", OFFICE), (RESUME, "2024-10-24 15:00", OFFICE)).task
+
+    assert resumed.deadline is not None
+    assert resumed.deadline.nominal == date(2024, 11, 3)
