@@ -31,8 +31,7 @@ class Planned:
     at: datetime
 
 
-@lru_cache(maxsize=50_000)
-def _deadline_plan(
+def _plan(
     operational: date,
     legal: date,
     due_at: datetime,
@@ -68,6 +67,10 @@ def _deadline_plan(
     return tuple(sorted(plan, key=lambda planned: planned.at))
 
 
+_deadline_plan = lru_cache(maxsize=50_000)(_plan)
+"""Most tasks share their deadline with many others. What went back did so at an instant of its own."""
+
+
 @lru_cache(maxsize=10_000)
 def _review_plan(
     number: int, received_on: date, policy: MilestonePolicy, calendar: WorkingCalendar
@@ -96,8 +99,10 @@ def pending(task: Task, policy: MilestonePolicy, calendar: WorkingCalendar) -> I
             due = task.deadline
             if due is None:
                 return
+            returned_at = _returned_at(task)
+            planned_by = _deadline_plan if returned_at is None else _plan
             plan, version, since = (
-                _deadline_plan(due.operational, due.legal, due.due_at, _returned_at(task), policy, calendar),
+                planned_by(due.operational, due.legal, due.due_at, returned_at, policy, calendar),
                 due.version,
                 max(due.cause.received_at, task.assigned.received_at),
             )
