@@ -20,7 +20,7 @@ from services.tasks.domain.decision import Decision, Rulebook, Rules
 from services.tasks.domain.dependencies import CircleError, dependencies
 from services.tasks.domain.directive import Obligation, Pause, Revocation, as_of, occurrence_tasks, tasks_of
 from services.tasks.domain.recurrence import next_opening, periods
-from services.tasks.domain.succession import Edge, plain_successor, successor_id
+from services.tasks.domain.succession import Edge, plain_successor, successor_id, with_successors
 from services.tasks.domain.task import Cause, Document, Task
 from services.tasks.folding import Submission, as_step
 from services.tasks.horizon import Horizon
@@ -161,7 +161,6 @@ class DirectiveKeeper:
         by_clause = {one.clause: one for one in obligations}
         province, directive = obligations[0].province, obligations[0].directive
         _, edges = await self._registry.agencies(province)
-        _, edges = await self._registry.agencies(province)
         rules = self._rulebook.of(province)
 
         async def step(task: Task) -> Decision | None:
@@ -208,7 +207,7 @@ class DirectiveKeeper:
             # Whoever led the task does not cooperate on it.
             others = tuple(code for code in obligation.cooperating if code not in led)
             # An agency is named by its old name and by its new one, whether its tasks have been moved yet or not.
-            is_named = not _with_successors(led, edges).isdisjoint(_with_successors(obligation.leads, edges))
+            is_named = not with_successors(led, edges).isdisjoint(with_successors(obligation.leads, edges))
             leads = (*obligation.leads, task.agency) if is_named else obligation.leads
             obligation = replace(obligation, cooperating=others, leads=leads)
         # The last one is the agency that the directive named, whoever holds the task now.
@@ -265,7 +264,7 @@ class DirectiveKeeper:
         named = members(data.agencies or obligation.leads, agencies, edges, cause.received_at)
         if isinstance(named, Problem):
             return named
-        allowed = _with_successors(obligation.leads, edges)
+        allowed = with_successors(obligation.leads, edges)
         foreign = next((code for code in named if code not in allowed), None)
         if foreign is not None:
             return Problem(ProblemKind.UNKNOWN_AGENCY, f"agency {foreign} is no lead of clause {data.clause}")
@@ -422,14 +421,3 @@ def _flags(obligations: Iterable[Obligation]) -> list[str]:
         for needed in one.dependencies
         if needed.conflict is not None
     ]
-
-
-def _with_successors(codes: Iterable[str], edges: Mapping[str, Edge]) -> frozenset[str]:
-    found: set[str] = set()
-    left = list(codes)
-    while left:
-        code = left.pop()
-        if code not in found:
-            found.add(code)
-            left.extend(edges[code].successors if code in edges else ())
-    return frozenset(found)

@@ -238,7 +238,7 @@ class TaskHandlers:
             if isinstance(command, Reassign) and not decision.rejected:
                 asked = fold.task.succession is not None
                 successor = succeed(decision.task, command.to_agency, cause, with_work=asked)
-                if not await self._taken(successor):
+                if await self._others_share(fold.task, command.to_agency) is None:
                     successors[fold.task.task_id] = await self._writer.new_write(successor, submission.event, token)
             fold.take(submission, decision)
         return fold.write(token) if fold.touched else None
@@ -249,23 +249,22 @@ class TaskHandlers:
             agency_id = f"{task.province}/{command.to_agency}"
             if not await self._store.entries(Registry.AGENCIES, [agency_id]):
                 return reject(task, Reason.UNKNOWN_AGENCY, cause=cause, rules=rules)
-            successor = successor_id(task, command.to_agency)
-            there = (await self._store.tasks([successor])).get(successor)
-            # One that this very command made before a crash is no obstacle; and whoever was asked to choose may choose
-            # an agency that has a share of its own: the two become one.
-            taken = there is not None and there.task.predecessor != task.task_id
-            if taken and not task.ended and task.succession is None:
-                return reject(task, Reason.SAME_AGENCY, cause=cause, rules=rules)
-            if there is not None and taken and not task.ended and there.task.ended:
-                return reject(task, Reason.SHARE_ENDED, cause=cause, rules=rules)
+            other = await self._others_share(task, command.to_agency)
+            if other is not None and not task.ended:
+                # Only whoever was asked to choose may choose an agency that has a share of its own: the two become one.
+                if task.succession is None:
+                    return reject(task, Reason.SAME_AGENCY, cause=cause, rules=rules)
+                if other.ended:
+                    return reject(task, Reason.SHARE_ENDED, cause=cause, rules=rules)
         elif isinstance(command, Contribute):
             command = replace(command, stands_for=await self._predecessors(task, cause))
         return decide(task, command, cause=cause, rules=rules, time_passes=time_passes)
 
-    async def _taken(self, successor: Task) -> bool:
-        """Whether there is such a task that follows another one. What this command made before a crash is its own."""
-        there = (await self._store.tasks([successor.task_id])).get(successor.task_id)
-        return there is not None and there.task.predecessor != successor.predecessor
+    async def _others_share(self, task: Task, agency: str) -> Task | None:
+        """The same share at another agency, if it has it on its own. What this task made before a crash follows it."""
+        task_id = successor_id(task, agency)
+        there = (await self._store.tasks([task_id])).get(task_id)
+        return there.task if there is not None and there.task.predecessor != task.task_id else None
 
     async def _predecessors(self, task: Task, cause: Cause) -> frozenset[str]:
         """Cooperating agencies that were reorganised into the one that speaks, at one remove or several."""

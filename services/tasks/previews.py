@@ -84,7 +84,7 @@ class PreviewApi:
         province = reader.province or asked.province
         wanted = TaskFilter(province, open_with_deadline=True, reader=reader.agency)
         tasks = await self._store.list_tasks(wanted, after=after, limit=TASKS_LOOKED_AT)
-        obligations = await self._store.obligations({wire.obligation_id(task) for task in tasks})
+        obligations = await self._store.obligations({task.obligation_id for task in tasks})
         off = [one.day for one in asked.days_off]
         worked = [one.day for one in asked.days_worked]
         now = self._clock.now()
@@ -92,7 +92,7 @@ class PreviewApi:
         moved = []
         for task in tasks:
             rules = self._rulebook.of(task.province)
-            state = obligations.get(wire.obligation_id(task))
+            state = obligations.get(task.obligation_id)
             obligation = state.obligation if state is not None else None
             try:
                 found = moved_by(task, obligation, rules, off, worked, cause=cause)

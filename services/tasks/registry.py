@@ -6,16 +6,15 @@ from typing import Any
 
 from services.tasks import wire
 from services.tasks.domain.agencies import Agency, ending
-from services.tasks.domain.succession import Edge
+from services.tasks.domain.succession import Edge, with_predecessors
 from services.tasks.domain.task import Cause
 from services.tasks.folding import Submission
 from services.tasks.ports import Entry, EntryWrite, Outcome, Registry, TaskStore, Untold, Verdict
 from services.tasks.telling import Teller
+from services.tasks.writing import RACES_MAX
 from shared.contracts import agency_events as said
 from shared.contracts import authority_events as ordered
 from shared.runtime.errors import TransientError
-
-RACES_MAX = 30
 
 
 class RegistryKeeper:
@@ -52,10 +51,7 @@ class RegistryKeeper:
         *stem, agency = task_id.split("/")[:4]
         tail = task_id.split("/")[4:]
         edges = (await self.edges()).get(province, {})
-        names = {agency}
-        while more := {code for code, edge in edges.items() if not names.isdisjoint(edge.successors)} - names:
-            names |= more
-        names -= {agency}
+        names = with_predecessors(agency, edges) - {agency}
         there = await self._store.tasks(["/".join([*stem, code, *tail]) for code in names]) if names else {}
         return any(one.task.is_open and one.task.succession is None for one in there.values())
 

@@ -5,7 +5,6 @@ from datetime import datetime
 
 import structlog
 
-from services.tasks import wire
 from services.tasks.domain.agencies import standing_agency
 from services.tasks.domain.correction import reschedule
 from services.tasks.domain.decide import advance
@@ -102,11 +101,11 @@ class Upkeep:
             self._by_old_rules.difference_update(waiting)
             return
         recorded_at = self._clock.now()
-        obligations = await self._store.obligations({wire.obligation_id(one.task) for one in page.values()})
+        obligations = await self._store.obligations({one.task.obligation_id for one in page.values()})
 
         async def step(task: Task) -> Decision:
             rules = book.of(task.province)
-            state = obligations.get(wire.obligation_id(task))
+            state = obligations.get(task.obligation_id)
             now = times[page[task.task_id].partition]
             cause = Cause(f"calendar:{rules.version}", CLOCK, now, recorded_at)
             found = reschedule(task, state.obligation if state is not None else None, cause=cause, rules=rules)

@@ -233,11 +233,6 @@ class CalendarChange(Part):
     """`next` of the page before."""
 
 
-def obligation_id(task: Task) -> str:
-    """The obligation a task is a share of."""
-    return f"{task.province}/{task.directive}/{task.clause}"
-
-
 def moved_date(task: Task, again: Deadline) -> dict[str, Any]:
     """What a changed calendar would do to a task, as the API tells it."""
     known = task.deadline

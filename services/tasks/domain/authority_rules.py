@@ -1,7 +1,7 @@
 """What the authority says of a task: verdicts, extensions, money, suspension, ends."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Literal
 
 from services.tasks.domain.calendar import local_day
@@ -27,6 +27,7 @@ from services.tasks.domain.task import (
     Allocation,
     Cause,
     Deadline,
+    Document,
     End,
     GivenBy,
     Result,
@@ -68,15 +69,7 @@ def grant_extension(task: Task, command: GrantExtension, cause: Cause, rules: Ru
         return rejected(task, Reason.EXTENSION_NOT_LATER, cause)
     if len(task.deadlines) >= ENTRIES_MAX:
         return rejected(task, Reason.TOO_MANY_ENTRIES, cause)
-    granted = deadline(
-        command.last_day,
-        POLICIES[Boundary.BY],
-        rules.calendar,
-        version=current.version + 1,
-        cause=cause,
-        document=command.document,
-        given_by=GivenBy.EXTENSION,
-    )
+    granted = _named_day(current, command.last_day, command.document, GivenBy.EXTENSION, cause, rules)
     decision = changed(
         task,
         FactKind.EXTENDED,
@@ -227,19 +220,26 @@ def resume(task: Task, command: Resume, cause: Cause, rules: Rules) -> Decision:
     return retract_if_in_time(decision, cause, Reason.LAST_DAY_NAMED)
 
 
+def _named_day(
+    current: Deadline, last_day: date, document: Document, given_by: GivenBy, cause: Cause, rules: Rules
+) -> Deadline:
+    """The deadline that follows on the current one when a document names a last day ("đến ngày …")."""
+    return deadline(
+        last_day,
+        POLICIES[Boundary.BY],
+        rules.calendar,
+        version=current.version + 1,
+        cause=cause,
+        document=document,
+        given_by=given_by,
+    )
+
+
 def _resumed_deadline(
     task: Task, current: Deadline, suspension: Suspension, command: Resume, cause: Cause, rules: Rules
 ) -> Deadline | None:
     if command.last_day is not None:
-        return deadline(
-            command.last_day,
-            POLICIES[Boundary.BY],
-            rules.calendar,
-            version=current.version + 1,
-            cause=cause,
-            document=command.document,
-            given_by=GivenBy.RESUMPTION,
-        )
+        return _named_day(current, command.last_day, command.document, GivenBy.RESUMPTION, cause, rules)
     # A day that was named during the suspension was named knowing of it: only what followed is made up for. A calendar
     # names no day.
     named = [one.cause.received_at for one in task.deadlines if one.cause.actor != CLOCK]

@@ -15,7 +15,7 @@ from services.tasks.domain.deadlines import (
 from services.tasks.domain.decision import Rules
 from services.tasks.domain.recurrence import Period, opened_by, period_deadline
 from services.tasks.domain.succession import Edge, plain_successor
-from services.tasks.domain.task import CLOCK, Cause, Deadline, Dependency, Document, Task
+from services.tasks.domain.task import CLOCK, Cause, Deadline, Dependency, Document, Task, share_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +181,8 @@ def parts_of(obligation: Obligation, agency: str) -> dict[str, Any]:
 def _task(
     obligation: Obligation, agency: str, period: str | None, cause: Cause, deadlines: tuple[Deadline, ...]
 ) -> Task:
-    tail = f"/{period}" if period else ""
     return Task(
-        task_id=f"{obligation.obligation_id}/{agency}{tail}",
+        task_id=share_id(obligation.obligation_id, agency, period),
         province=obligation.province,
         directive=obligation.directive,
         clause=obligation.clause,

@@ -4,13 +4,13 @@ The deadline stays and the history stays under the old name (NQ 190/2025/QH15: t
 functions over without interruption). Where the successor is not plain, a human chooses, and the choice is logged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 from services.tasks.domain.decision import Decision, FactKind, Reason, changed
-from services.tasks.domain.task import STANDING, Cause, Document, End, Succession, Task
+from services.tasks.domain.task import STANDING, Cause, Document, End, Succession, Task, share_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,7 @@ class Move(NamedTuple):
 
 def successor_id(task: Task, agency: str) -> str:
     """The id of the same share at another agency."""
-    tail = f"/{task.period}" if task.period else ""
-    return f"{task.province}/{task.directive}/{task.clause}/{agency}{tail}"
+    return share_id(task.obligation_id, agency, task.period)
 
 
 def succeed(task: Task, agency: str, cause: Cause, *, with_work: bool) -> Task:
@@ -141,6 +140,26 @@ def plain_successor(agency: str, edges: Mapping[str, Edge], at: datetime) -> str
         seen.add(agency)
         [agency] = edge.successors
     return agency
+
+
+def with_successors(agencies: Iterable[str], edges: Mapping[str, Edge]) -> frozenset[str]:
+    """Agencies and all that they became, at one remove or several."""
+    found: set[str] = set()
+    left = list(agencies)
+    while left:
+        code = left.pop()
+        if code not in found:
+            found.add(code)
+            left.extend(edges[code].successors if code in edges else ())
+    return frozenset(found)
+
+
+def with_predecessors(agency: str, edges: Mapping[str, Edge]) -> frozenset[str]:
+    """An agency and all that became it, at one remove or several."""
+    found = {agency}
+    while more := {code for code, edge in edges.items() if not found.isdisjoint(edge.successors)} - found:
+        found |= more
+    return frozenset(found)
 
 
 def moves_at(task: Task, edge: Edge) -> datetime:

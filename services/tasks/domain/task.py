@@ -244,6 +244,12 @@ class End:
     cause: Cause
 
 
+def share_id(obligation_id: str, agency: str, period: str | None) -> str:
+    """The id of an agency's share of an obligation: `{province}/{directive}/{clause}/{agency}[/{period}]`."""
+    tail = f"/{period}" if period else ""
+    return f"{obligation_id}/{agency}{tail}"
+
+
 @dataclass(frozen=True)
 class Task:
     """All that is known of a task. Every change makes a new value with a higher `seq`."""
@@ -286,6 +292,11 @@ class Task:
         new = object.__new__(Task)
         new.__dict__.update(fields, **changes)
         return new
+
+    @property
+    def obligation_id(self) -> str:
+        """The obligation that it is a share of: `{province}/{directive}/{clause}`."""
+        return f"{self.province}/{self.directive}/{self.clause}"
 
     @property
     def deadline(self) -> Deadline | None:
