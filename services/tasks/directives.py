@@ -20,14 +20,14 @@ from services.tasks.domain.decision import Decision, Rulebook, Rules
 from services.tasks.domain.dependencies import CircleError, dependencies
 from services.tasks.domain.directive import Obligation, Pause, Revocation, as_of, occurrence_tasks, tasks_of
 from services.tasks.domain.recurrence import next_opening, periods
-from services.tasks.domain.succession import Edge, plain_successor, successor_id, with_successors
+from services.tasks.domain.succession import Edge, Move, plain_successor, successor_id, with_successors
 from services.tasks.domain.task import Cause, Document, Task
 from services.tasks.folding import Submission, as_step
 from services.tasks.horizon import Horizon
 from services.tasks.ports import ObligationState, TaskStore
 from services.tasks.registry import RegistryKeeper
 from services.tasks.telling import PartitionOf
-from services.tasks.writing import RACES_MAX, TaskWriter
+from services.tasks.writing import RACES_MAX, Step, TaskWriter
 from shared.contracts import authority_events as ordered
 from shared.runtime.errors import TransientError
 
@@ -171,7 +171,10 @@ class DirectiveKeeper:
             return await self._align(task, by_clause.get(task.clause), obligations[0].source, cause, rules, edges)
 
         ids = await self._store.open_task_ids(province, directive)
-        return await self._writer.change(ids, step, of=as_step(submission))
+        if (await self._store.ledger([submission.entry.key]))[submission.entry.key].outcome.final:
+            # Whoever slept over this revision finds tasks here that were opened after it.
+            return 0
+        return await self._change_tasks(ids, step, of=as_step(submission))
 
     async def realign(self, obligation: Obligation, task_ids: Sequence[str], recorded_at: datetime) -> int:
         """Correct tasks that were opened by what the obligation said before it was corrected or paused."""
@@ -186,7 +189,23 @@ class DirectiveKeeper:
             now = as_of(obligation, edges, max(cause.received_at, task.assigned.received_at))
             return await self._align(task, now, obligation.source, cause, rules, edges)
 
-        return await self._writer.change(task_ids, step)
+        return await self._change_tasks(task_ids, step)
+
+    async def _change_tasks(self, task_ids: Sequence[str], step: Step, *, of: Submission | None = None) -> int:
+        """Change tasks that were open, wherever they were handed over to since."""
+        left, seen, changed = set(task_ids), set(task_ids), 0
+        while left:
+            heirs: set[str] = set()
+
+            async def follow(task: Task, heirs: set[str] = heirs) -> Move | Decision | None:
+                if task.ended is not None and task.ended.successor is not None:
+                    heirs.add(task.ended.successor)
+                return await step(task)
+
+            changed += await self._writer.change(sorted(left), follow, of=of)
+            left = heirs - seen
+            seen |= left
+        return changed
 
     async def _align(
         self,
@@ -243,7 +262,7 @@ class DirectiveKeeper:
             return _end(task, revocation, rules)
 
         ids = await self._store.open_task_ids(province, data.directive)
-        ended = await self._writer.change(ids, step, of=as_step(submission))
+        ended = await self._change_tasks(ids, step, of=as_step(submission))
         return f"{ended} open tasks ended"
 
     # -- single obligations ----------------------------------------------------------------------------------------
@@ -294,7 +313,7 @@ class DirectiveKeeper:
             return correction.give_day(task, rule, document, cause=cause, rules=rules)
 
         ids = await self._store.open_task_ids(province, data.directive, data.clause)
-        dated = await self._writer.change(ids, step, of=as_step(submission))
+        dated = await self._change_tasks(ids, step, of=as_step(submission))
         return f"{dated} tasks dated, {len(ids) - dated} had a day"
 
     async def pause(

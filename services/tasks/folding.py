@@ -124,8 +124,8 @@ class Fold:
             self._history.append(wire.change(fact))
             metrics.FACTS_OF[fact.kind].inc()
 
-    def write(self, token: str) -> Write:
-        """The write that makes it so."""
+    def write(self, token: str, heir: Write | None = None) -> Write:
+        """The write that makes it so. `heir`: of the task that goes on where this one ends."""
         return Write(
             task=self.task,
             text=self._text,
@@ -138,6 +138,7 @@ class Fold:
             rules=self._rules.version,
             history=tuple(self._history),
             since=self._stored,
+            heir=heir,
         )
 
 

@@ -17,7 +17,7 @@ from services.tasks.domain.calendar import local_day
 from services.tasks.domain.commands import Command, Contribute, Reassign
 from services.tasks.domain.decide import decide, reject
 from services.tasks.domain.decision import Decision, Reason, Rulebook
-from services.tasks.domain.succession import succeed, successor_id
+from services.tasks.domain.succession import Move, succeed, successor_id
 from services.tasks.domain.task import Cause, Task
 from services.tasks.folding import Fold, Submission, is_foreign, new_token, parked_submission
 from services.tasks.ports import (
@@ -32,7 +32,7 @@ from services.tasks.ports import (
     Write,
 )
 from services.tasks.telling import Teller
-from services.tasks.writing import RACES_MAX, TaskWriter, lost_races
+from services.tasks.writing import RACES_MAX, TaskWriter, lost_races, owed_by
 from shared.contracts.codec import Event
 from shared.runtime.clock import Clock
 from shared.runtime.consuming import Received
@@ -163,17 +163,14 @@ class TaskHandlers:
             await self._drop_settled(waiting)
             await self._drop_early(waiting, stored)
             writes: dict[str, Write] = {}
-            successors: dict[str, Write] = {}
             for task_id, some in waiting.items():
-                write = await self._fold(stored[task_id], some, successors, token)
+                write = await self._fold(stored[task_id], some, token)
                 if write is not None:
                     writes[task_id] = write
                 elif (untold := stored[task_id].untold) is not None:
                     owed[task_id] = untold
-            again = await self._writer.save_successors(successors, owed)
-            writes = {task_id: write for task_id, write in writes.items() if task_id not in again}
-            lost = again | await self._writer.save(list(writes.values()))
-            owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
+            lost = await self._writer.save(list(writes.values()))
+            owed |= owed_by(write for task_id, write in writes.items() if task_id not in lost)
             waiting = {task_id: some for task_id, some in waiting.items() if task_id in lost}
         else:
             if waiting:
@@ -222,11 +219,10 @@ class TaskHandlers:
         cause = wire.cause_of(event, recorded_at=self._clock.now())
         await self._teller.reject(event, reason="unknown_task", detail=detail, at=cause)
 
-    async def _fold(
-        self, stored: Stored, submissions: Iterable[Submission], successors: dict[str, Write], token: str
-    ) -> Write | None:
+    async def _fold(self, stored: Stored, submissions: Iterable[Submission], token: str) -> Write | None:
         """Decide each submission that is not in the document yet."""
         fold = Fold(stored, self._rulebook.of(stored.task.province))
+        heir: Write | None = None
         for submission in submissions:
             if fold.has(submission):
                 continue
@@ -234,37 +230,37 @@ class TaskHandlers:
             assert command is not None, "an event with a task id is a command on a task"
             cause = self._cause(submission)
             time_passes = not submission.foreign and fold.is_due(cause.received_at)
-            decision = await self._decide(fold.task, command, cause, time_passes=time_passes)
-            if isinstance(command, Reassign) and not decision.rejected:
-                asked = fold.task.succession is not None
-                successor = succeed(decision.task, command.to_agency, cause, with_work=asked)
-                if await self._others_share(fold.task, command.to_agency) is None:
-                    successors[fold.task.task_id] = await self._writer.new_write(successor, submission.event, token)
+            if isinstance(command, Reassign):
+                decision, successor = await self._reassign(fold.task, command, cause, time_passes=time_passes)
+                if successor is not None:
+                    heir = await self._writer.new_write(successor, submission.event, token)
+            else:
+                decision = await self._decide(fold.task, command, cause, time_passes=time_passes)
             fold.take(submission, decision)
-        return fold.write(token) if fold.touched else None
+        return fold.write(token, heir) if fold.touched else None
 
     async def _decide(self, task: Task, command: Command, cause: Cause, *, time_passes: bool) -> Decision:
-        rules = self._rulebook.of(task.province)
-        if isinstance(command, Reassign):
-            agency_id = f"{task.province}/{command.to_agency}"
-            if not await self._store.entries(Registry.AGENCIES, [agency_id]):
-                return reject(task, Reason.UNKNOWN_AGENCY, cause=cause, rules=rules)
-            other = await self._others_share(task, command.to_agency)
-            if other is not None and not task.ended:
-                # Only whoever was asked to choose may choose an agency that has a share of its own: the two become one.
-                if task.succession is None:
-                    return reject(task, Reason.SAME_AGENCY, cause=cause, rules=rules)
-                if other.ended:
-                    return reject(task, Reason.SHARE_ENDED, cause=cause, rules=rules)
-        elif isinstance(command, Contribute):
+        if isinstance(command, Contribute):
             command = replace(command, stands_for=await self._predecessors(task, cause))
-        return decide(task, command, cause=cause, rules=rules, time_passes=time_passes)
+        return decide(task, command, cause=cause, rules=self._rulebook.of(task.province), time_passes=time_passes)
 
-    async def _others_share(self, task: Task, agency: str) -> Task | None:
-        """The same share at another agency, if it has it on its own. What this task made before a crash follows it."""
-        task_id = successor_id(task, agency)
-        there = (await self._store.tasks([task_id])).get(task_id)
-        return there.task if there is not None and there.task.predecessor != task.task_id else None
+    async def _reassign(self, task: Task, command: Reassign, cause: Cause, *, time_passes: bool) -> Move:
+        rules = self._rulebook.of(task.province)
+        if not await self._store.entries(Registry.AGENCIES, [f"{task.province}/{command.to_agency}"]):
+            return Move(reject(task, Reason.UNKNOWN_AGENCY, cause=cause, rules=rules), None)
+        share = successor_id(task, command.to_agency)
+        other = (await self._store.tasks([share])).get(share)
+        asked = task.succession is not None
+        if other is not None and not task.ended:
+            # Only whoever was asked to choose may choose an agency that has a share of its own: the two become one.
+            if not asked:
+                return Move(reject(task, Reason.SAME_AGENCY, cause=cause, rules=rules), None)
+            if other.task.ended:
+                return Move(reject(task, Reason.SHARE_ENDED, cause=cause, rules=rules), None)
+        decision = decide(task, command, cause=cause, rules=rules, time_passes=time_passes)
+        if decision.rejected or other is not None:
+            return Move(decision, None)
+        return Move(decision, succeed(decision.task, command.to_agency, cause, with_work=asked))
 
     async def _predecessors(self, task: Task, cause: Cause) -> frozenset[str]:
         """Cooperating agencies that were reorganised into the one that speaks, at one remove or several."""

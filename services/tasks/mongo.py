@@ -1,16 +1,28 @@
 """MongoTaskStore: one document per task holds state, version, fence and what is untold. No transactions (ADR 0002)."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
 from pymongo import ASCENDING, IndexModel, InsertOne, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from services.tasks.domain.directive import Obligation
-from services.tasks.domain.reading import EVERYTHING, Reader, readers
-from services.tasks.domain.succession import parties
+from services.tasks.documents import (
+    STEPS_KEPT,
+    handover_document,
+    ledger_document,
+    ledger_entry,
+    obligation_document,
+    obligation_state,
+    outcome_document,
+    read_task,
+    read_untold,
+    stored_task,
+    task_document,
+    task_update,
+    untold_document,
+)
+from services.tasks.domain.reading import EVERYTHING, Reader
 from services.tasks.domain.task import Task
 from services.tasks.ports import (
     Buried,
@@ -19,7 +31,6 @@ from services.tasks.ports import (
     Entry,
     EntryWrite,
     LedgerEntry,
-    Message,
     ObligationState,
     Outcome,
     Parked,
@@ -34,8 +45,6 @@ from services.tasks.ports import (
 from shared.runtime.clock import real_seconds
 from shared.runtime.mongodb import Database, Document
 
-_TASK = TypeAdapter(Task)
-_OBLIGATION = TypeAdapter(Obligation)
 _DUPLICATE_KEY = 11000
 _TIMED = {"$type": "date"}
 """What the `timers` indexes hold, and what every read that is to use them must ask for."""
@@ -43,8 +52,6 @@ _ENDED = {"$type": "string"}
 """The same of the index of agencies that are no more: their last day is text."""
 UNTOLD_PAGE = 500
 PARKED_PAGE = 5_000
-STEPS_KEPT = 50
-"""Keys of events from other partitions that a document remembers; they are few in a task's life."""
 
 
 class MongoTaskStore:
@@ -134,7 +141,7 @@ class MongoTaskStore:
         if not entries:
             return {}
         try:
-            await self._ledger.insert_many([_ledger_document(entry) for entry in entries], ordered=False)
+            await self._ledger.insert_many([ledger_document(entry) for entry in entries], ordered=False)
         except BulkWriteError as error:
             return await self.ledger({failure["op"]["_id"] for failure in _only_duplicates(error)})
         return {}
@@ -157,14 +164,14 @@ class MongoTaskStore:
         claimed = [document async for document in self._ledger.find(query).limit(limit)]
         found = self._outcomes.find({"_id": {"$in": [document["_id"] for document in claimed]}})
         settled = {document["_id"]: document async for document in found}
-        return [_ledger_entry({**document, **settled.get(document["_id"], {})}) for document in claimed]
+        return [ledger_entry({**document, **settled.get(document["_id"], {})}) for document in claimed]
 
     async def close(self, verdicts: Sequence[Verdict], *, recorded_at: datetime) -> None:
         parked = [verdict for verdict in verdicts if verdict.outcome is Outcome.PARKED]
         final = [verdict for verdict in verdicts if verdict.outcome is not Outcome.PARKED]
         if final:
             try:
-                await self._outcomes.insert_many([_outcome_document(one, recorded_at) for one in final], ordered=False)
+                await self._outcomes.insert_many([outcome_document(one, recorded_at) for one in final], ordered=False)
             except BulkWriteError as error:
                 # Closed before: the first word stands.
                 _only_duplicates(error)
@@ -200,17 +207,75 @@ class MongoTaskStore:
     async def tasks(self, ids: Collection[str]) -> Mapping[str, Stored]:
         if not ids:
             return {}
-        found = self._tasks.find({"_id": {"$in": list(ids)}}, {"history": 0})
-        return {document["_id"]: _stored(document) async for document in found}
+        found, half_way = await self._read(self._tasks.find({"_id": {"$in": list(ids)}}, {"history": 0}))
+        if half_way:
+            await self._finish(half_way)
+            found |= await self.tasks(half_way)
+        return found
+
+    async def _read(self, cursor: Any) -> tuple[dict[str, Stored], list[str]]:
+        """Tasks, and the ids of those that are half-way handed over: nobody may decide on these."""
+        found: dict[str, Stored] = {}
+        half_way = []
+        async for document in cursor:
+            if "handover" in document:
+                half_way.append(document["_id"])
+            else:
+                found[document["_id"]] = stored_task(document)
+        return found, half_way
 
     async def save_tasks(self, writes: Sequence[Write]) -> frozenset[str]:
+        lost = await self._hand_over([write for write in writes if write.heir is not None])
+        alone = [write for write in writes if write.heir is None]
+        return frozenset(lost | await self._save(alone) if alone else lost)
+
+    async def _hand_over(self, writes: Sequence[Write]) -> set[str]:
+        """Two documents, both or neither: the intention goes into the old one, then the new one is made, then the old
+        one ends. Whoever reads the old one in between brings it to its end first."""
         if not writes:
-            return frozenset()
+            return set()
+        intentions = [
+            UpdateOne(
+                {"_id": write.task.task_id, "v": write.replaces},
+                {"$set": {"handover": handover_document(write)}, "$inc": {"v": 1}},
+            )
+            for write in writes
+        ]
+        await self._tasks.bulk_write(intentions, ordered=False)
+        await self._finish([write.task.task_id for write in writes])
+        return await self._losers(writes)
+
+    async def _finish(self, task_ids: Sequence[str]) -> None:
+        """Bring handovers to their end, or take them back where the heir's id is another one's. Safe to repeat, and by
+        several at once: a task, once made, stays, so all see the same."""
+        half_way = self._tasks.find(
+            {"_id": {"$in": list(task_ids)}, "handover": {"$exists": True}}, {"v": 1, "handover": 1}
+        )
+        begun = {document["_id"]: document async for document in half_way}
+        if not begun:
+            return
+        heirs = {document["handover"]["heir"]["_id"]: document["handover"]["heir"] for document in begun.values()}
+        try:
+            await self._tasks.insert_many(list(heirs.values()), ordered=False)
+        except BulkWriteError as error:
+            _only_duplicates(error)
+        there = self._tasks.find({"_id": {"$in": list(heirs)}}, {"follows": 1})
+        follows = {document["_id"]: document["follows"] async for document in there}
+        ends = []
+        for task_id, document in begun.items():
+            handover = document["handover"]
+            change: Document = {"$unset": {"handover": ""}, "$inc": {"v": 1}}
+            if follows[handover["heir"]["_id"]] == task_id:
+                change |= {"$set": handover["set"], "$push": {"history": {"$each": handover["history"]}}}
+            ends.append(UpdateOne({"_id": task_id, "v": document["v"]}, change))
+        await self._tasks.bulk_write(ends, ordered=False)
+
+    async def _save(self, writes: Sequence[Write]) -> set[str]:
         new = [write for write in writes if write.replaces is None]
         changed = [write for write in writes if write.replaces is not None]
         lost: set[str] = set()
-        operations: list[InsertOne[Document] | UpdateOne] = [InsertOne(_new_document(write)) for write in new]
-        operations += [_update(write) for write in changed]
+        operations: list[InsertOne[Document] | UpdateOne] = [InsertOne(task_document(write)) for write in new]
+        operations += [task_update(write) for write in changed]
         try:
             result = await self._tasks.bulk_write(operations, ordered=False)
             matched = result.matched_count
@@ -219,7 +284,7 @@ class MongoTaskStore:
             matched = int(error.details["nMatched"])
         if matched < len(changed):
             lost |= await self._losers(changed)
-        return frozenset(lost)
+        return lost
 
     async def _losers(self, writes: Sequence[Write]) -> set[str]:
         """A bulk write does not say which update missed; the token that is now stored does."""
@@ -246,13 +311,15 @@ class MongoTaskStore:
         before = real_seconds() - older_than_seconds
         query = {"p": {"$in": list(partitions)}, "pend.tok": {"$exists": True}, "pend.at": {"$lte": before}}
         found = self._database[collection].find(query, {"pend": 1}).limit(UNTOLD_PAGE)
-        return {document["_id"]: _read_untold(document["pend"]) async for document in found}
+        return {document["_id"]: read_untold(document["pend"]) async for document in found}
 
     async def due(self, times: Mapping[int, datetime], limit: int) -> Mapping[str, Stored]:
         if not times:
             return {}
-        found = self._tasks.find(_due_query(times), {"history": 0}).sort("next_at", ASCENDING).limit(limit)
-        return {document["_id"]: _stored(document) async for document in found}
+        cursor = self._tasks.find(_due_query(times), {"history": 0}).sort("next_at", ASCENDING).limit(limit)
+        found, half_way = await self._read(cursor)
+        await self._finish(half_way)
+        return found
 
     async def earliest_due(self, partitions: Collection[int]) -> Mapping[int, datetime]:
         return await _earliest(self._tasks, partitions)
@@ -274,7 +341,7 @@ class MongoTaskStore:
             "_id": {"$gt": after},
         }
         found = self._tasks.find(query, {"history": 0}).sort("_id", ASCENDING).limit(limit)
-        return {document["_id"]: _stored(document) async for document in found}
+        return {document["_id"]: stored_task(document) async for document in found}
 
     async def open_tasks_by_other_rules(
         self, rules: Mapping[str | None, str], partitions: Collection[int], limit: int
@@ -292,7 +359,7 @@ class MongoTaskStore:
             "$or": older,
         }
         found = self._tasks.find(query, {"history": 0}).limit(limit)
-        return {document["_id"]: _stored(document) async for document in found}
+        return {document["_id"]: stored_task(document) async for document in found}
 
     # -- parked ----------------------------------------------------------------------------------------------------
 
@@ -371,7 +438,7 @@ class MongoTaskStore:
                 document["data"],
                 document["v"],
                 tuple(document["steps"]),
-                _read_untold(document["pend"]) if "pend" in document else None,
+                read_untold(document["pend"]) if "pend" in document else None,
             )
             async for document in found
         }
@@ -381,7 +448,7 @@ class MongoTaskStore:
             "p": write.partition,
             "data": dict(write.data),
             "steps": list(write.steps[-STEPS_KEPT:]),
-            "pend": _untold_document(write.untold),
+            "pend": untold_document(write.untold),
         }
         collection = self._database[registry.value]
         if write.replaces is None:
@@ -427,7 +494,7 @@ class MongoTaskStore:
         return await self._obligations_where({"province": province, "directive": directive})
 
     async def _obligations_where(self, query: Document) -> dict[str, ObligationState]:
-        return {document["_id"]: _obligation_state(document) async for document in self._obligations.find(query)}
+        return {document["_id"]: obligation_state(document) async for document in self._obligations.find(query)}
 
     async def save_obligation(self, state: ObligationState) -> bool:
         obligation = state.obligation
@@ -435,7 +502,7 @@ class MongoTaskStore:
             "p": state.partition,
             "province": obligation.province,
             "directive": obligation.directive,
-            "obligation": _OBLIGATION.dump_python(obligation, mode="json"),
+            "obligation": obligation_document(obligation),
             "next_at": state.next_at,
         }
         if state.version is None:
@@ -453,7 +520,7 @@ class MongoTaskStore:
         if not times:
             return []
         found = self._obligations.find(_due_query(times)).sort("next_at", ASCENDING).limit(limit)
-        return [_obligation_state(document) async for document in found]
+        return [obligation_state(document) async for document in found]
 
     async def earliest_opening(self, partitions: Collection[int]) -> Mapping[int, datetime]:
         return await _earliest(self._obligations, partitions)
@@ -501,15 +568,12 @@ class MongoTaskStore:
         if after is not None:
             query["_id"] = {"$gt": after}
         found = self._tasks.find(query, {"state": 1}).sort("_id", ASCENDING).limit(limit)
-        return [_TASK.validate_json(document["state"]) async for document in found]
+        return [read_task(document) async for document in found]
 
     async def history(self, task_id: str) -> list[Change] | None:
         """Every change of a task in order; None for an unknown task."""
         found = await self._tasks.find_one({"_id": task_id}, {"history": 1})
         return None if found is None else [Change(**change) for change in found["history"]]
-
-
-# -- documents -----------------------------------------------------------------------------------------------------
 
 
 def _only_duplicates(error: BulkWriteError) -> list[Document]:
@@ -533,155 +597,3 @@ async def _earliest(collection: Any, partitions: Collection[int]) -> dict[int, d
         if first is not None:
             found[partition] = first["next_at"]
     return found
-
-
-def _state(write: Write) -> Document:
-    """What every write changes."""
-    return {
-        "off": write.offset,
-        "steps": list(write.steps[-STEPS_KEPT:]),
-        "seq": write.task.seq,
-        # JSON text: reading and writing it costs a fifth of a nested document, and nobody queries inside.
-        "state": write.text.decode(),
-        "tok": write.untold.token,
-        "pend": _untold_document(write.untold),
-    }
-
-
-def _looked_for(task: Task, next_at: datetime | None, rules: str) -> Document:
-    """What queries look for."""
-    deadline = task.deadline
-    return {
-        "result": task.result.value,
-        "open": task.is_open,
-        "waits": task.is_open and task.succession is not None,
-        "due_at": deadline.due_at if deadline else None,
-        "next_at": next_at,
-        "rules": rules,
-        "readers": sorted(readers(task)),
-        "parties": list(parties(task)),
-    }
-
-
-def _changed(write: Write, since: Stored) -> Document:
-    """What queries look for, as far as it changed: each field that is named costs the server its indexes."""
-    task, was = write.task, since.task
-    before = _looked_for(was, since.next_at, since.rules)
-    after = _looked_for(task, write.next_at, write.rules)
-    return {name: value for name, value in after.items() if value != before[name]}
-
-
-def _new_document(write: Write) -> Document:
-    task = write.task
-    return {
-        "_id": task.task_id,
-        "v": 1,
-        "province": task.province,
-        "directive": task.directive,
-        "clause": task.clause,
-        "agency": task.agency,
-        "period": task.period,
-        "p": write.partition,
-        "history": [_change_document(change) for change in write.history],
-        **_state(write),
-        **_looked_for(task, write.next_at, write.rules),
-    }
-
-
-def _update(write: Write) -> UpdateOne:
-    if write.since is not None:
-        changed = _changed(write, write.since)
-    else:
-        changed = _looked_for(write.task, write.next_at, write.rules)
-    return UpdateOne(
-        {"_id": write.task.task_id, "v": write.replaces},
-        {
-            "$set": {**_state(write), **changed},
-            "$inc": {"v": 1},
-            "$push": {"history": {"$each": [_change_document(change) for change in write.history]}},
-        },
-    )
-
-
-def _change_document(change: Change) -> Document:
-    return change._asdict()
-
-
-def _untold_document(untold: Untold) -> Document:
-    return {
-        "tok": untold.token,
-        "at": real_seconds(),
-        "messages": [{"t": one.topic, "k": one.key, "b": one.value} for one in untold.messages],
-        "verdicts": [{"k": v.key, "o": v.outcome.value, "r": v.reason, "d": v.detail} for v in untold.verdicts],
-    }
-
-
-def _read_untold(document: Document) -> Untold:
-    return Untold(
-        document["tok"],
-        tuple(Message(one["t"], one["k"], bytes(one["b"])) for one in document["messages"]),
-        tuple(Verdict(v["k"], Outcome(v["o"]), v["r"], v["d"]) for v in document["verdicts"]),
-    )
-
-
-def _stored(document: Document) -> Stored:
-    return Stored(
-        task=_TASK.validate_json(document["state"]),
-        text=document["state"].encode(),
-        version=document["v"],
-        partition=document["p"],
-        offset=document["off"],
-        steps=tuple(document["steps"]),
-        untold=_read_untold(document["pend"]) if "pend" in document else None,
-        next_at=document["next_at"],
-        rules=document["rules"],
-    )
-
-
-def _obligation_state(document: Document) -> ObligationState:
-    return ObligationState(
-        _OBLIGATION.validate_python(document["obligation"]), document["p"], document["next_at"], document["v"]
-    )
-
-
-def _ledger_document(entry: LedgerEntry) -> Document:
-    return {
-        "_id": entry.key,
-        "source": entry.source,
-        "id": entry.id,
-        "type": entry.type,
-        "province": entry.province,
-        "agency": entry.agency,
-        "task_id": entry.task_id,
-        "received_at": entry.received_at,
-        "digest": entry.digest,
-        "p": entry.position.partition,
-        "off": entry.position.offset,
-        "outcome": entry.outcome.value,
-    }
-
-
-def _outcome_document(verdict: Verdict, recorded_at: datetime) -> Document:
-    key, outcome, reason, detail = verdict
-    document = {"_id": key, "outcome": outcome.value, "reason": reason, "recorded_at": recorded_at}
-    return {**document, "detail": detail} if detail else document
-
-
-def _ledger_entry(document: Document) -> LedgerEntry:
-    return LedgerEntry(
-        key=document["_id"],
-        source=document["source"],
-        id=document["id"],
-        type=document["type"],
-        # A record that could not be read left only its name here.
-        province=document.get("province", ""),
-        agency=document.get("agency", ""),
-        task_id=document.get("task_id"),
-        received_at=document["received_at"].astimezone(UTC) if "received_at" in document else None,
-        digest=document.get("digest", ""),
-        position=Position(document["p"], document["off"]),
-        outcome=Outcome(document["outcome"]),
-        reason=document.get("reason", ""),
-        detail=document.get("detail", ""),
-        reused=document.get("reused", 0),
-    )

@@ -148,6 +148,8 @@ class Write:
     history: tuple[Change, ...] = ()
     since: Stored | None = None
     """What it replaces, as it was read: what did not change need not be written again."""
+    heir: "Write | None" = None
+    """The first write of the task that goes on where this one ends: both are written, or neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +260,10 @@ class TaskStore(Protocol):
         ...
 
     async def save_tasks(self, writes: Sequence[Write]) -> frozenset[str]:
-        """Write; returns the ids that lost to another writer (or exist already) and must be read again."""
+        """Write; returns the ids that lost to another writer (or exist already) and must be read again.
+
+        A task also loses whose heir's id is taken.
+        """
         ...
 
     async def told(self, tokens: Mapping[str, str]) -> None:

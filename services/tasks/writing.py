@@ -5,7 +5,7 @@ Every write is one task document (ADR 0002). A lost race is tried again on what 
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from services.tasks import metrics, wire
@@ -49,7 +49,7 @@ class TaskWriter:
             return await self._store.save_tasks(writes)
         finally:
             # After the write: whoever asked before it was there must hear of it now, even if its answer got lost.
-            for write in writes:
+            for write in with_heirs(writes):
                 self.horizon.note(write.partition, write.next_at)
 
     async def new_write(self, task: Task, event: Event | None, token: str) -> Write:
@@ -77,32 +77,15 @@ class TaskWriter:
         for start in range(0, len(tasks), CHUNK):
             token = new_token()
             writes = {task.task_id: await self.new_write(task, event, token) for task in tasks[start : start + CHUNK]}
-            owed: dict[str, Untold] = {}
-            created += len(writes) - len(await self.save_new(writes, owed))
+            existing = await self.save(list(writes.values()))
+            owed = owed_by(write for task_id, write in writes.items() if task_id not in existing)
+            for task_id, stored in (await self._store.tasks(existing)).items():
+                # Created by an earlier try that did not get round to telling.
+                if stored.untold is not None:
+                    owed[task_id] = stored.untold
             await self._teller.tell(owed)
+            created += len(writes) - len(existing)
         return created
-
-    async def save_new(self, writes: Mapping[str, Write], owed: dict[str, Untold]) -> Mapping[str, Stored]:
-        """Save first writes. Adds to `owed` what they, or an earlier try, still have to tell. Returns what is there."""
-        existing = await self.save(list(writes.values()))
-        owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in existing})
-        there = await self._store.tasks(existing)
-        for task_id, stored in there.items():
-            # Created by an earlier try that did not get round to telling.
-            if stored.untold is not None:
-                owed[task_id] = stored.untold
-        return there
-
-    async def save_successors(self, successors: Mapping[str, Write], owed: dict[str, Untold]) -> frozenset[str]:
-        """Save first writes by the task that each follows. Returns those tasks that nothing follows: the same share was
-        taken by another one's successor in the same moment. They must be looked at again, or their work would be lost.
-        """
-        first: dict[str, Write] = {}
-        for write in successors.values():
-            first.setdefault(write.task.task_id, write)
-        follows = {task_id: write.task.predecessor for task_id, write in first.items()}
-        follows |= {task_id: one.task.predecessor for task_id, one in (await self.save_new(first, owed)).items()}
-        return frozenset(before for before, write in successors.items() if follows[write.task.task_id] != before)
 
     async def pass_time(self, due: Mapping[str, Stored], times: Mapping[int, datetime]) -> int:
         """Fire what is due on tasks, each by its partition's time. Lost races are left to the next turn."""
@@ -120,7 +103,7 @@ class TaskWriter:
                 metrics.LATENESS_SECONDS.observe((recorded_at - fact.cause.received_at).total_seconds())
         lost = await self.save(list(writes.values()))
         metrics.LOST_RACES.inc(len(lost))
-        await self._teller.tell({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
+        await self._teller.tell(owed_by(write for task_id, write in writes.items() if task_id not in lost))
         return len(writes) - len(lost)
 
     async def change(self, task_ids: Sequence[str], step: Step, *, of: Submission | None = None) -> int:
@@ -148,7 +131,6 @@ class TaskWriter:
     ) -> tuple[int, Collection[str]]:
         """One try. Returns how many were changed, and which ones somebody else wrote meanwhile."""
         writes: dict[str, Write] = {}
-        successors: dict[str, Write] = {}
         owed: dict[str, Untold] = {}
         token = new_token()
         event = of.event if of is not None else None
@@ -162,20 +144,30 @@ class TaskWriter:
             decision = found.decision if isinstance(found, Move) else found
             if decision is None or decision.rejected:
                 continue
-            if isinstance(found, Move) and found.successor is not None:
-                successors[task_id] = await self.new_write(found.successor, event, token)
+            successor = found.successor if isinstance(found, Move) else None
             if of is not None:
                 fold.take(of, decision, closes=False)
             else:
                 fold.pass_to(decision)
-            writes[task_id] = fold.write(token)
-        # The successor first: a task that ended here must go on there, whatever is killed in between.
-        again = await self.save_successors(successors, owed)
-        writes = {task_id: write for task_id, write in writes.items() if task_id not in again}
+            heir = await self.new_write(successor, event, token) if successor is not None else None
+            writes[task_id] = fold.write(token, heir)
         lost = await self.save(list(writes.values()))
-        owed.update({task_id: write.untold for task_id, write in writes.items() if task_id not in lost})
+        owed |= owed_by(write for task_id, write in writes.items() if task_id not in lost)
         await self._teller.tell(owed)
-        return len(writes) - len(lost), lost | again
+        return len(writes) - len(lost), lost
+
+
+def with_heirs(writes: Iterable[Write]) -> Iterator[Write]:
+    """Writes, each followed by that of its heir."""
+    for write in writes:
+        yield write
+        if write.heir is not None:
+            yield write.heir
+
+
+def owed_by(writes: Iterable[Write]) -> dict[str, Untold]:
+    """What these writes and their heirs' have to tell, by task."""
+    return {write.task.task_id: write.untold for write in with_heirs(writes)}
 
 
 async def lost_races(tasks: int, attempt: int) -> None:

@@ -15,7 +15,8 @@ from typing import Final
 import uvloop
 from pymongo import UpdateOne, WriteConcern
 
-from services.tasks.mongo import MongoTaskStore, _update
+from services.tasks.documents import task_update
+from services.tasks.mongo import MongoTaskStore
 from services.tasks.ports import Write
 from services.tasks.sweep import PAGE
 from shared.runtime.mongodb import Database, connect
@@ -53,7 +54,7 @@ async def run(mongo_uri: str, name: str, at: datetime) -> tuple[int, float]:
         stored = await store.tasks(ids[start : start + PAGE])
         await writer.pass_time(stored, dict.fromkeys(population.PARTITIONS, at))
         writes, store.writes = store.writes, []
-        pages.append(([_update(one) for one in writes], list(stored), writes[0].untold.token))
+        pages.append(([task_update(one) for one in writes], list(stored), writes[0].untold.token))
     tasks = database["tasks"]
     forgetful = tasks.with_options(write_concern=_FORGETFUL)
     written = 0

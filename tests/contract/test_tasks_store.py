@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import pytest
 
 from services.tasks import wire
+from services.tasks.documents import STEPS_KEPT
 from services.tasks.domain.commands import Cancel
 from services.tasks.domain.deadlines import (
     Boundary,
@@ -23,7 +24,7 @@ from services.tasks.domain.deadlines import (
 from services.tasks.domain.directive import Obligation, Pause
 from services.tasks.domain.reading import EVERYTHING, Reader
 from services.tasks.domain.task import End, Succession, Task
-from services.tasks.mongo import STEPS_KEPT, MongoTaskStore
+from services.tasks.mongo import MongoTaskStore
 from services.tasks.ports import (
     Buried,
     Change,
@@ -361,6 +362,164 @@ async def test_tasks_are_listed_by_filter_and_page(store: Store) -> None:
     assert await found(province="H49") == []
     assert await found(due_before=due_at) == []
     assert await found(due_before=due_at + timedelta(seconds=1)) == ["II.1", "II.3"]
+
+
+# -- handovers -----------------------------------------------------------------------------------------------------
+
+
+def a_handover(number: int, heir: int, *, token: str = "h", replaces: int = 1) -> Write:
+    """The task ends, and task `heir` goes on."""
+    task = a_task(task_id=task_id(number), clause=f"II.{number}", seq=2, ended=an_end(task_id(heir)))
+    follower = a_task(task_id=task_id(heir), clause=f"II.{heir}", seq=1, predecessor=task_id(number))
+    change = Change(2, "transferred", "applied", "move", "a", NOW, NOW, "", "")
+    return a_write(
+        number,
+        token=token,
+        replaces=replaces,
+        task=task,
+        next_at=None,
+        history=(change,),
+        heir=a_write(heir, token=token, task=follower),
+    )
+
+
+def an_end(successor: str) -> End:
+    return End("transferred", "", a_document(), successor, a_cause())
+
+
+async def written(store: Store, *numbers: int) -> dict[int, tuple[bool, str | None]]:
+    """Number of each task that exists → whether it has ended, whom it follows."""
+    found = await store.tasks([task_id(one) for one in numbers])
+    return {
+        one: (found[task_id(one)].task.ended is not None, found[task_id(one)].task.predecessor)
+        for one in numbers
+        if task_id(one) in found
+    }
+
+
+async def test_a_task_and_its_heir_are_written_together(store: Store) -> None:
+    await store.save_tasks([a_write(1), a_write(2)])
+
+    assert await store.save_tasks([a_handover(1, 5), a_write(2, token="t2", replaces=1)]) == frozenset()
+
+    assert await written(store, 1, 2, 5) == {1: (True, None), 2: (False, None), 5: (False, task_id(1))}
+    found = await store.tasks([task_id(1), task_id(5)])
+    assert [one.untold and one.untold.token for one in found.values()] == ["h", "h"]
+    assert [one.next_at for one in found.values()] == [None, NOW]
+    assert [one.seq for one in await store.history(task_id(1)) or []] == [2]
+    assert set(await store.open_task_ids("H48", "TB-1")) == {task_id(2), task_id(5)}
+
+
+async def test_without_its_heir_a_task_is_not_written(store: Store) -> None:
+    """INVARIANT: nobody's work ends in a task that another one's heir took."""
+    await store.save_tasks([a_write(1), a_write(2), a_write(5)])
+
+    assert await store.save_tasks([a_handover(1, 5), a_handover(2, 6)]) == {task_id(1)}
+
+    assert await written(store, 1, 2, 5, 6) == {
+        1: (False, None), 2: (True, None), 5: (False, None), 6: (False, task_id(2)),
+    }  # fmt: skip
+    version = (await store.tasks([task_id(1)]))[task_id(1)].version
+    assert await store.history(task_id(1)) == []
+    assert await store.save_tasks([a_write(1, token="t2", replaces=version)]) == frozenset()
+
+
+async def test_without_its_task_an_heir_is_not_written(store: Store) -> None:
+    await store.save_tasks([a_write(1)])
+    await store.save_tasks([a_write(1, token="t2", replaces=1)])
+
+    assert await store.save_tasks([a_handover(1, 5)]) == {task_id(1)}
+
+    assert await written(store, 1, 5) == {1: (False, None)}
+
+
+async def test_of_two_that_hand_over_to_one_the_second_is_told(store: Store) -> None:
+    await store.save_tasks([a_write(1), a_write(2), a_write(3)])
+
+    [lost] = await store.save_tasks([a_handover(1, 5), a_handover(2, 5)])
+    assert await store.save_tasks([a_handover(3, 5)]) == {task_id(3)}
+
+    assert lost in {task_id(1), task_id(2)}
+    [winner] = {task_id(1), task_id(2)} - {lost}
+    found = await store.tasks([task_id(1), task_id(2), task_id(5)])
+    assert found[task_id(5)].task.predecessor == winner
+    assert [found[one].task.ended is None for one in (winner, lost)] == [False, True]
+
+
+class DeathError(Exception):
+    pass
+
+
+class Dying:
+    """A collection whose process dies at one of its calls, before or after it took effect."""
+
+    def __init__(self, collection: Any, call: int, *, after: bool) -> None:
+        self._collection = collection
+        self._left = call
+        self._after = after
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._collection, name)
+        if name not in {"bulk_write", "insert_many"}:
+            return method
+
+        async def write(*args: Any, **kwargs: Any) -> Any:
+            self._left -= 1
+            if self._left < 0 or (self._left == 0 and not self._after):
+                raise DeathError
+            found = await method(*args, **kwargs)
+            if self._left == 0:
+                raise DeathError
+            return found
+
+        return write
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["free", "taken"])
+@pytest.mark.parametrize("dies_after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("address", [pytest.param("mongo", marks=pytest.mark.connected)], indirect=True)
+async def test_a_handover_that_was_killed_is_brought_to_its_end_by_whoever_reads_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch, call: int, dies_after: bool, taken: bool
+) -> None:
+    """INVARIANT: both or neither, also for whoever reads after the death; then nobody is in the way of a new try."""
+    await store.save_tasks([a_write(1), a_write(2), *([a_write(5)] if taken else [])])
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_tasks", Dying(vars(store)["_tasks"], call, after=dies_after))
+        with pytest.raises(DeathError):
+            await store.save_tasks([a_handover(1, 5)])
+
+    begun = call > 1 or dies_after
+    due = await store.due({0: NOW}, 10)
+    assert (task_id(1) in due) is (not begun or (taken and call == 3 and dies_after))
+    # What read before the handover began must not write over it.
+    assert (await store.save_tasks([a_write(1, token="late", replaces=1)]) == {task_id(1)}) is begun
+
+    follows = None if taken else task_id(1)
+    if begun:
+        assert await written(store, 1, 5) == {1: (not taken, None), 5: (False, follows)}
+    else:
+        assert await written(store, 1) == {1: (False, None)}
+    version = (await store.tasks([task_id(1)]))[task_id(1)].version
+    again = await store.save_tasks([a_handover(1, 6, token="again", replaces=version)])
+    assert again == frozenset()
+
+
+@pytest.mark.parametrize("address", [pytest.param("mongo", marks=pytest.mark.connected)], indirect=True)
+async def test_a_handover_brought_to_its_end_by_many_at_once_is_written_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.save_tasks([a_write(1)])
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_tasks", Dying(vars(store)["_tasks"], 1, after=True))
+        with pytest.raises(DeathError):
+            await store.save_tasks([a_handover(1, 5)])
+
+    found = await asyncio.gather(*(store.tasks([task_id(1)]) for _ in range(5)))
+
+    assert all(one[task_id(1)].task.ended is not None for one in found)
+    assert len({one[task_id(1)].version for one in found}) == 1
+    assert len(await store.history(task_id(1)) or []) == 1
 
 
 # -- parked --------------------------------------------------------------------------------------------------------

@@ -98,9 +98,8 @@ def move(task: Task, edge: Edge, existing: Task | None, *, recorded_at: datetime
     if len(edge.successors) != 1:
         return Move(_ask(task, edge, "several_successors" if edge.successors else "no_successor", cause), None)
     [agency] = edge.successors
-    has_its_own = existing is not None and existing.predecessor != task.task_id
     # In a task that is over, nobody would go on with what is still owed here.
-    if existing is not None and has_its_own and (_at_stake(task) or not existing.is_open):
+    if existing is not None and (_at_stake(task) or not existing.is_open):
         return Move(_ask(task, edge, "successor_has_its_own", cause), None)
     end = End("transferred", "", edge.document, successor_id(task, agency), cause)
     decision = changed(
@@ -112,7 +111,7 @@ def move(task: Task, edge: Edge, existing: Task | None, *, recorded_at: datetime
         new=successor_id(task, agency),
         ended=end,
     )
-    return Move(decision, None if has_its_own else succeed(task, agency, cause, with_work=True))
+    return Move(decision, succeed(task, agency, cause, with_work=True) if existing is None else None)
 
 
 def review_by(task: Task, edge: Edge, fallback: str | None, *, recorded_at: datetime) -> Decision | None:

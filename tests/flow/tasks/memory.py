@@ -11,11 +11,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from services.tasks.documents import STEPS_KEPT
 from services.tasks.domain.directive import Obligation
 from services.tasks.domain.reading import EVERYTHING, Reader, readers
 from services.tasks.domain.succession import parties as parties_of
 from services.tasks.domain.task import Task
-from services.tasks.mongo import PARKED_PAGE, STEPS_KEPT, UNTOLD_PAGE
+from services.tasks.mongo import PARKED_PAGE, UNTOLD_PAGE
 from services.tasks.ports import (
     Buried,
     Change,
@@ -192,6 +193,8 @@ class MemoryTaskStore:
     def _save(self, write: Write) -> bool:
         known = self._tasks.get(write.task.task_id)
         if (known.version if known is not None else None) != write.replaces:
+            return False
+        if write.heir is not None and not self._save(write.heir):
             return False
         task = _TASK.validate_json(write.text)
         self._tasks[task.task_id] = _TaskDocument(

@@ -58,6 +58,48 @@ async def test_a_reassignment_that_got_half_way_is_finished(service: Service, mo
     assert await service.outcome("move") == ("applied", "applied")
 
 
+async def test_what_comes_between_a_look_and_a_transfer_goes_along(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: money that another partition brings while a task is being reassigned is not left behind."""
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"])))
+    money = {"allocation_id": "a1", "task_id": TASK, "fiscal_year": 2024, "amount_vnd": 5, "document": DOCUMENT}
+    between = await service.receive(say("budget.allocated", money, by=OFFICE, key="H48", event_id="money"))
+    save = service.store.save_tasks
+
+    async def loses_the_race(writes: Sequence[Write]) -> frozenset[str]:
+        if any(write.task.ended for write in writes):
+            monkeypatch.setattr(MemoryTaskStore, "save_tasks", lambda _, writes: save(writes))
+            await service.handlers.on_submissions(between)
+        return await save(writes)
+
+    monkeypatch.setattr(MemoryTaskStore, "save_tasks", lambda _, writes: loses_the_race(writes))
+    await service.on(say("task.reassigned", MOVE, by=OFFICE, event_id="move"))
+
+    assert await service.outcome("money") == ("applied", "applied")
+    assert [one.amount_vnd for one in (await service.task(HEIR)).allocations] == [5]
+    assert (await service.task(TASK)).result.value == "transferred"
+
+
+async def test_a_revocation_follows_a_task_that_is_handed_over_before_its_eyes(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: nobody is chased for a document that no longer stands, whoever had the task when it was withdrawn."""
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"])))
+    look = service.store.open_task_ids
+
+    async def too_early(*asked: str) -> Sequence[str]:
+        found = await look(*asked)
+        await service.on(say("task.reassigned", MOVE, by=OFFICE, event_id="move"))
+        return found
+
+    monkeypatch.setattr(MemoryTaskStore, "open_task_ids", lambda _, *asked: too_early(*asked))
+    await service.on(say("directive.revoked", REVOKED, by=OFFICE))
+
+    assert await service.outcome("move") == ("applied", "applied")
+    assert (await service.task(HEIR)).result.value == "discontinued"
+
+
 async def test_money_does_not_make_a_task_overdue_whose_result_stands_in_a_backlog(service: Service) -> None:
     """INVARIANT: what comes through another partition lets no time pass."""
     await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"])))

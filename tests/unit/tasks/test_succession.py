@@ -180,16 +180,6 @@ def test_a_share_with_something_at_stake_is_not_joined_without_a_human(task: Tas
     assert waiting.succession.why == "successor_has_its_own"
 
 
-def test_the_successors_task_that_this_move_made_before_a_crash_is_no_other_share() -> None:
-    task, edge = a_task(date(2025, 6, 30)), an_edge("H48.40")
-    _, made = moved(task, edge)
-
-    old, new = moved(task, edge, existing=made)
-
-    assert old.result is Result.TRANSFERRED
-    assert new == made
-
-
 def test_what_has_ended_stays_under_the_old_name() -> None:
     completed = after(a_task(), (SUBMIT, "2024-10-16 09:00"), (AcceptResult(""), "2024-10-17 09:00", REVIEWER)).task
     cancelled = after(a_task(), (Cancel("thôi", a_document()), "2024-10-16 09:00", "H48.01")).task
