@@ -409,8 +409,8 @@ def _resumed(task: Task, said: Said) -> str:
         task.retract_in_time(said.at, "last_day_named", said.key)
         return "last_day_named"
     old = task.deadlines[-1] if task.deadlines else None
-    # Who named a day while it stood still knew that it did.
-    stood = day_of(said.at) - day_of(max(since, old["since"])) if old else timedelta()
+    # Who named a day while it stood still knew that it did. Before the task had any, nothing stood still.
+    stood = day_of(said.at) - day_of(max(since, old["since"], task.deadlines[0]["since"])) if old else timedelta()
     if old and since < old["due_at"] and old["due_at"] + stood <= said.at:
         # The hour had not come when the clock stopped, and is over today: the next day's is meant.
         stood += timedelta(days=1)

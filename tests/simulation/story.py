@@ -184,12 +184,10 @@ class Story:
         self._ingest_skews = [self._skew(self.chance) for _ in range(2)]
         self._said: list[tuple[datetime, str, str, Data, str, str]] = []
         self._heirs: dict[str, int] = {}
-        self._revoked: set[str] = set()
         self._due: dict[str, datetime] = {}
         self._changes = self._reorganisations()
         tasks = self._directives()
         self._lives(tasks)
-        self._leave_out_what_is_known()
         self._repeats()
         self._poison()
         self._write()
@@ -251,7 +249,6 @@ class Story:
                 again = {**data, "title": "Thông báo (sửa)", "revision": chance.randint(1, 2)}
                 self._say(issued + chance.uniform(0, 99) * HOUR, "directive.issued", again, OFFICE)
             if not self._changes and chance.random() < 0.25:
-                self._revoked.add(directive)
                 withdrawn = {"directive": directive, "reason": "thay thế", "document": data["obligations"][0]["_doc"]}
                 self._say(issued + chance.uniform(1, 800) * HOUR, "directive.revoked", withdrawn, OFFICE)
             for one in obligations:
@@ -344,10 +341,6 @@ class Story:
             others["task.contribution_submitted"] = chance.choice([one for one in AGENCIES if one not in taking_in])
             actor = (agency if own else others.get(event_type, OFFICE)) if chance.random() < 0.96 else "H48.23"
             if event_type == "task.reassigned":
-                if task_id.split("/")[1] in self._revoked:
-                    # Not drawn: a revocation between the successor's write and the transfer's leaves a successor
-                    # without transfer, and a transfer that is applied after the revocation escapes it.
-                    continue
                 data["to_agency"] = self._heir(task_id)
                 tasks.append(
                     (at - HOUR, "/".join([*task_id.split("/")[:3], data["to_agency"], *task_id.split("/")[4:]]))
@@ -358,16 +351,6 @@ class Story:
                 drawn = Drawn(chance, (back + timedelta(hours=7)).date(), number)
                 again = {"task_id": task_id, "document": drawn.document, **drawn.perhaps(last_day=drawn.later())}
                 self._say(back, "task.resumed", again, OFFICE)
-
-    def _leave_out_what_is_known(self) -> None:
-        """Money for a task that moves on: between the successor's write and the transfer's it misses the heir."""
-        moved = {data["task_id"] for _, _, event_type, data, _, _ in self._said if event_type == "task.reassigned"}
-        self._said = [
-            one
-            for one in self._said
-            if one[2] != "budget.allocated"
-            or (one[3]["task_id"] not in moved and one[3]["task_id"].split("/")[3] not in self._ended())
-        ]
 
     def _close_to_a_milestone(self, at: datetime) -> datetime:
         local = (at + timedelta(hours=7)).date() + timedelta(days=self.chance.choice((-1, 0, 0, 1, 1, 2)))
