@@ -51,16 +51,15 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
         preferred_ports=True,
         clock=f"file:{clock.path}",
         database_prefix=PREFIX,
-        # Business time runs some 100,000 times faster than real time: look at it more often.
         env={
-            "DONDOC_FETCH_WAIT_MS": "20",
+            # Business time runs some 100,000 times faster than real time: look at it more often.
             "DONDOC_BATCH_WAIT_MS": "10",
             # Left running, it is there to be looked at in a browser, which carries no token.
             "DONDOC_READING_NEEDS_TOKEN": str(not keep).lower(),
         },
         service_env={
             # After the outage nobody should have to wait for the broker to miss the killed process.
-            "tasks": {"DONDOC_TIMER_POLL_SECONDS": "0.02", "DONDOC_KAFKA_SESSION_TIMEOUT_MS": "3000"},
+            "tasks": {"DONDOC_KAFKA_SESSION_TIMEOUT_MS": "3000"},
             "notify": {"DONDOC_SEND_POLL_SECONDS": "0.2", "DONDOC_GROUP_WAIT_SECONDS": "0.2"},
         },
     )

@@ -4,7 +4,6 @@ Every write is one task document holding the new state, the fence and what is st
 killed between two steps, a redelivery or the sweep finishes.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -37,6 +36,7 @@ from shared.contracts.codec import Event
 from shared.runtime.clock import Clock
 from shared.runtime.consuming import Received
 from shared.runtime.errors import PermanentError, TransientError
+from shared.runtime.together import together
 
 log = structlog.get_logger()
 
@@ -142,11 +142,7 @@ class TaskHandlers:
             while group := dict(islice(rest, self._tasks_together)):
                 await self._apply(group)
 
-        outcomes = await asyncio.gather(*(apply_groups() for _ in range(GROUPS_AT_ONCE)), return_exceptions=True)
-        # Only when all have ended: what goes on behind a repetition's back would race with it.
-        for outcome in outcomes:
-            if outcome is not None:
-                raise outcome
+        await together(apply_groups() for _ in range(GROUPS_AT_ONCE))
 
     async def _apply(self, waiting: dict[str, list[Submission]]) -> None:
         owed: dict[str, Untold] = {}

@@ -248,6 +248,8 @@ class MongoTaskStore:
     async def _finish(self, task_ids: Sequence[str]) -> None:
         """Bring handovers to their end, or take them back where the heir's id is another one's. Safe to repeat, and by
         several at once: a task, once made, stays, so all see the same."""
+        if not task_ids:
+            return
         half_way = self._tasks.find(
             {"_id": {"$in": list(task_ids)}, "handover": {"$exists": True}}, {"v": 1, "handover": 1}
         )

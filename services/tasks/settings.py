@@ -11,7 +11,7 @@ class Settings(ReadingSettings):
     """What tasks needs beside what every process needs."""
 
     http_port: int = 8081
-    timer_poll_seconds: float = 0.05
+    timer_poll_seconds: float = 0.02
     """Real time between looks at what time does."""
     tasks_together: int = Field(80, ge=1)
     """Tasks written and told together; in a backlog some 400 facts, a megabyte."""

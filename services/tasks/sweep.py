@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 
@@ -24,6 +25,7 @@ from shared.contracts.codec import decode
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.clock import Clock
 from shared.runtime.consuming import LANES, Consumption
+from shared.runtime.together import together
 
 log = structlog.get_logger()
 
@@ -36,6 +38,14 @@ LOOK_EVERY_SECONDS = 2.0
 """Real time between looks for leftovers: they are rare, and each look takes a turn from the records."""
 NOTE_EVERY_SECONDS = 0.5
 """Real time between notes of how far this replica's partitions have come."""
+
+
+class _Swept(NamedTuple):
+    """What came of a lane's sweep: its partitions' times, whether all were known, whether nothing due is left."""
+
+    times: Mapping[int, datetime]
+    all_known: bool
+    none_left: bool
 
 
 class Sweep:
@@ -75,29 +85,15 @@ class Sweep:
 
     async def _round(self, consumption: Consumption) -> bool:
         """Sweep lane by lane, each partition up to its own time. Returns whether no page was full."""
-        reached: dict[int, datetime] = {}
-        finished = none_left = True
         look = time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS
         if look:
             self._looked_at = time.monotonic()
             self.forget()
-        for lane in range(LANES):
-            async with consumption.holding(lane):
-                owned = consumption.owned(SUBMISSIONS, lane)
-                if not owned:
-                    continue
-                times = await consumption.partition_times(SUBMISSIONS, lane)
-                reached |= times
-                if look:
-                    await self.tell_leftovers(owned)
-                if look or any(self._teller.may_wait(partition) for partition in owned):
-                    await self.settle_parked(owned, times)
-                await self._upkeep.move_tasks(times, again=look)
-                if look:
-                    await self._upkeep.reschedule(times)
-                await self.open_periods(times)
-                none_left = await self.fire_due(times) and none_left
-                finished = none_left and len(times) == len(owned) and finished
+        # Side by side: one lane's milestones wait for the disk and the broker while another's are decided.
+        lanes = await together(self._lane(consumption, lane, look=look) for lane in range(LANES))
+        reached = {partition: now for one in lanes for partition, now in one.times.items()}
+        none_left = all(one.none_left for one in lanes)
+        finished = none_left and all(one.all_known for one in lanes)
         await self._note(reached)
         if not consumption.owned(SUBMISSIONS):
             # Nothing owned, nothing behind: an old figure would look like time standing still.
@@ -105,6 +101,23 @@ class Sweep:
         elif finished and reached:
             metrics.PARTITION_TIME.set(min(reached.values()).timestamp())
         return none_left
+
+    async def _lane(self, consumption: Consumption, lane: int, *, look: bool) -> _Swept:
+        async with consumption.holding(lane):
+            owned = consumption.owned(SUBMISSIONS, lane)
+            if not owned:
+                return _Swept({}, all_known=True, none_left=True)
+            times = await consumption.partition_times(SUBMISSIONS, lane)
+            if look:
+                await self.tell_leftovers(owned)
+            if look or any(self._teller.may_wait(partition) for partition in owned):
+                await self.settle_parked(owned, times)
+            await self._upkeep.move_tasks(times, again=look)
+            if look:
+                await self._upkeep.reschedule(times)
+            await self.open_periods(times)
+            none_left = await self.fire_due(times)
+            return _Swept(times, all_known=len(times) == len(owned), none_left=none_left)
 
     async def _note(self, times: Mapping[int, datetime]) -> None:
         if time.monotonic() - self._noted_at >= NOTE_EVERY_SECONDS:

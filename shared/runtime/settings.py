@@ -31,7 +31,7 @@ class ProcessSettings(BaseSettings):
     batch_records_max: int = 1000
     batch_wait_ms: int = 20
     """FastStream sleeps this long once more on an empty poll, so it is kept small."""
-    fetch_wait_ms: int = 50
+    fetch_wait_ms: int = 20
     """How long the broker holds an idle fetch: a quiet partition's time is at most two waits behind."""
     drain_seconds: float = 20.0
     stuck_seconds: float = 60.0

@@ -16,7 +16,7 @@ from shared.runtime.consuming import LANES, Consumption
 from shared.runtime.mongodb import Database, Document
 from tests.bench.population import wired
 
-LetIn: TypeAlias = Callable[[], Awaitable[None]]
+LetIn: TypeAlias = Callable[[int], Awaitable[None]]
 
 READS: Final = ("find", "distinct", "count", "aggregate")
 
@@ -91,7 +91,7 @@ class Reads:
     async def turn(self, times: Mapping[int, datetime], *, let_in: LetIn | None = None) -> list[Examined]:
         """Everything a whole turn of the sweep reads while these are the partitions' times. It writes what is due.
 
-        `let_in` is called whenever a lane is let go: records would come in now.
+        `let_in` is called with a lane whenever it is let go: its records would come in now.
         """
         self.overheard.taken()
         await self.sweep.turn(cast(Consumption, _AtRest(times, let_in)))
@@ -135,7 +135,7 @@ class _AtRest:
     async def holding(self, lane: int) -> AsyncIterator[None]:
         yield
         if self.let_in is not None:
-            await self.let_in()
+            await self.let_in(lane)
 
     def owned(self, _: Topic, lane: int | None = None) -> list[int]:
         return [one for one in self.times if lane in {None, one % LANES}]
