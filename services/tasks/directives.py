@@ -177,7 +177,7 @@ class DirectiveKeeper:
         return await self._change_tasks(ids, step, of=as_step(submission))
 
     async def realign(self, obligation: Obligation, task_ids: Sequence[str], recorded_at: datetime) -> int:
-        """Correct tasks that were opened by what the obligation said before it was corrected or paused."""
+        """Correct tasks that were opened by what the obligation said before it was corrected, paused or revoked."""
         rules = self._rulebook.of(obligation.province)
         cause = replace(obligation.latest_word, recorded_at=recorded_at)
         _, edges = await self._registry.agencies(obligation.province)
@@ -216,12 +216,8 @@ class DirectiveKeeper:
         rules: Rules,
         edges: Mapping[str, Edge],
     ) -> Decision | None:
-        led = [task.agency]
-        before = task.predecessor
-        while before is not None:
-            former = (await self._store.tasks([before]))[before].task
-            led.append(former.agency)
-            before = former.predecessor
+        former = await self._former(task)
+        led = [one.agency for one in former]
         if obligation is not None:
             # Whoever led the task does not cooperate on it.
             others = tuple(code for code in obligation.cooperating if code not in led)
@@ -229,11 +225,17 @@ class DirectiveKeeper:
             is_named = not with_successors(led, edges).isdisjoint(with_successors(obligation.leads, edges))
             leads = (*obligation.leads, task.agency) if is_named else obligation.leads
             obligation = replace(obligation, cooperating=others, leads=leads)
-        # The last one is the agency that the directive named, whoever holds the task now.
-        return correction.align(task, obligation, led[-1], document, cause, rules)
+        return correction.align(task, obligation, former[-1], document, cause, rules)
+
+    async def _former(self, task: Task) -> list[Task]:
+        """A task and those that it follows, back to the one that the directive made."""
+        found = [task]
+        while (before := found[-1].predecessor) is not None:
+            found.append((await self._store.tasks([before]))[before].task)
+        return found
 
     async def _without_inherited(self, tasks: Sequence[Task], province: str, at: datetime) -> list[Task]:
-        """A revision opens no task anew for a successor: whose name is read as its own had that share, done or not."""
+        """Nothing opens anew for a successor: whose name is read as its own had that share, done or not."""
         _, edges = await self._registry.agencies(province)
         former: dict[str | None, list[str]] = {}
         for code in edges:
@@ -289,7 +291,9 @@ class DirectiveKeeper:
             return Problem(ProblemKind.UNKNOWN_AGENCY, f"agency {foreign} is no lead of clause {data.clause}")
         document = wire.document(data.document) if data.document is not None else None
         rules = self._rulebook.of(province)
-        tasks = list(occurrence_tasks(obligation, named, data.occurred_on, document, cause=cause, rules=rules))
+        now = as_of(obligation, edges, cause.received_at)
+        tasks = list(occurrence_tasks(now, named, data.occurred_on, document, cause=cause, rules=rules))
+        tasks = await self._without_inherited(tasks, province, cause.received_at)
         created = await self._writer.create(tasks, submission.event)
         if created == 0:
             there = await self._store.tasks([task.task_id for task in tasks])
@@ -345,7 +349,11 @@ class DirectiveKeeper:
             await self._change(obligation.obligation_id, lambda one: replace(one, pauses=(*one.pauses, begun)))
         ids = await self._store.open_task_ids(province, data.directive, data.clause)
         paused = (await self._store.obligations([obligation.obligation_id]))[obligation.obligation_id].obligation
-        too_early = await self.realign(paused, ids, cause.recorded_at)
+
+        async def step(task: Task) -> Decision | None:
+            return correction.leave_out(task, paused, (await self._former(task))[-1], cause=cause)
+
+        too_early = await self._change_tasks(ids, step)
         return f"no period opens from {local_day(cause.received_at)} on; {too_early} opened since then ended"
 
     async def _obligation(self, province: str, directive: str, clause: str) -> Obligation | Problem:

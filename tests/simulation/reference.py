@@ -20,7 +20,9 @@ from tests.simulation.reference_task import (
     Task,
     cancel,
     day_of,
+    leave_out,
     local,
+    name_day,
     reorganise,
     successor,
 )
@@ -42,6 +44,27 @@ class Observed(Protocol):
     def asked(self, task_id: str, key: str) -> bool: ...
 
 
+@dataclass(frozen=True)
+class Clause:
+    """An obligation as it was issued, with its agencies one by one, and when it paused."""
+
+    said: Said
+    obligation: Mapping[str, Any]
+    reviewer: str
+    leads: list[str]
+    helpers: list[str]
+    pauses: list[list[Said]] = field(default_factory=list)
+    """Each: what began it, and what ended it if anything did."""
+
+    @property
+    def stem(self) -> str:
+        return f"{self.said.data['province']}/{self.said.data['directive']}/{self.obligation['clause']}"
+
+    def pause_at(self, instant: datetime) -> list[Said] | None:
+        covers = (one for one in self.pauses if one[0].at <= instant and (len(one) == 1 or instant < one[1].at))
+        return next(covers, None)
+
+
 @dataclass
 class Province:
     """Everything that was submitted, and what must become of it."""
@@ -57,6 +80,7 @@ class Province:
     _issued: dict[str, int] = field(default_factory=dict)
     _revoked: dict[str, list[Said]] = field(default_factory=dict)
     _edges: dict[str, Edge] = field(default_factory=dict)
+    _clauses: dict[tuple[str, str], Clause] = field(default_factory=dict)
     _later: list[Callable[[], None]] = field(default_factory=list)
 
     def cannot_go_to(self, task: Task, agency: str) -> str:
@@ -115,7 +139,18 @@ class Province:
                 self._issued[data["directive"]] = data.get("revision", 1)
                 found = iter(cast(list[list[str]], named))
                 for one in data["obligations"]:
-                    self._oblige(said, one, next(found), next(found), next(found))
+                    [reviewer], leads, helpers = next(found), next(found), next(found)
+                    clause = self._clauses[data["directive"], one["clause"]] = Clause(
+                        said, one, reviewer, leads, helpers
+                    )
+                    self._oblige(clause)
+            case ("obligation.triggered" | "obligation.dated" | "obligation.suspended" | "obligation.resumed"), data:
+                if data["directive"] not in self._issued:
+                    return "unknown_directive"
+                if data["directive"] in self._revoked:
+                    return "directive_revoked"
+                known = self._clauses.get((data["directive"], data["clause"]))
+                return self._said_of(known, said) if known is not None else "unknown_clause"
             case "agency.reorganised", data:
                 return self._reorganised(said, data)
             case _:
@@ -168,50 +203,101 @@ class Province:
         found: list[str] = []
         for agency in agencies:
             names = self._names(agency, at) or [agency]
-            ids = {one: f"{stem}/{one}/{period}" for one in names}
-            found += [
-                one for one in names if self.observed.exists(ids[one]) and not self.observed.predecessor(ids[one])
-            ] or names[-1:]
+            found += [one for one in names if self._opened_by_clock(f"{stem}/{one}/{period}")] or names[-1:]
         return list(dict.fromkeys(found))
 
-    def _oblige(
-        self, said: Said, obligation: Mapping[str, Any], reviewers: list[str], agencies: list[str], helpers: list[str]
-    ) -> None:
-        [reviewer] = reviewers
+    def _said_of(self, clause: Clause, said: Said) -> str:
+        kind, running = clause.obligation["due"]["kind"], bool(clause.pauses) and len(clause.pauses[-1]) == 1
+        match said.type:
+            case "obligation.triggered":
+                return self._triggered(clause, said) if kind == "conditional" else "not_conditional"
+            case "obligation.dated":
+                for task in self.tasks.values():
+                    if task.task_id.startswith(f"{clause.stem}/"):
+                        task.occasions.append(said)
+            case _ if kind != "recurring":
+                return "not_recurring"
+            case "obligation.suspended":
+                if running:
+                    return "already_suspended"
+                clause.pauses.append([said])
+            case "obligation.resumed":
+                if not running:
+                    return "not_suspended"
+                clause.pauses[-1].append(said)
+        return "applied"
+
+    def _triggered(self, clause: Clause, said: Said) -> str:
+        """One task an agency and day; whoever took an agency over has no second one."""
+        day, due = date.fromisoformat(said.data["occurred_on"]), clause.obligation["due"]
+        if day > day_of(said.at):
+            return "occurred_in_future"
+        named = self._named(said.data["agencies"] or clause.leads, said.at)
+        if isinstance(named, str):
+            return named
+        allowed = list(clause.leads)
+        for code in allowed:
+            allowed += [one for one in (self._edges[code].successors if code in self._edges else ()) if one not in allowed]
+        if any(code not in allowed for code in named):
+            return "unknown_agency"
+        made = 0
+        for agency in named:
+            former = [code for code in self._edges if self._names(code, said.at)[-1:] == [agency]]
+            if any(f"{clause.stem}/{code}/{day}" in self.tasks for code in (agency, *former)):
+                continue
+            reviewer = (self._names(clause.reviewer, said.at) or [clause.reviewer])[-1]
+            automatic = clause.obligation.get("acceptance") == "automatic"
+            task = Task(f"{clause.stem}/{agency}/{day}", agency, reviewer, automatic, said.key, said.at, self.calendar)
+            helpers = dict.fromkeys((self._names(one, said.at) or [one])[-1] for one in clause.helpers)
+            task.cooperating = [one for one in helpers if one != agency]
+            if due.get("days"):
+                working = due.get("unit") == "working"
+                nominal = self.calendar.walk(day, due["days"]) if working else day + timedelta(days=due["days"])
+                task.give_deadline(nominal, rolls=True, key=said.key, at=said.at)
+            self.tasks[task.task_id] = task
+            made += 1
+        return "applied" if made else "already_triggered"
+
+    def _oblige(self, clause: Clause) -> None:
+        said, obligation, stem, helpers = clause.said, clause.obligation, clause.stem, clause.helpers
         directive, due = said.data["directive"], obligation["due"]
-        stem = f"{said.data['province']}/{directive}/{obligation['clause']}"
         automatic = obligation.get("acceptance") == "automatic"
 
         def make(agency: str, tail: str, key: str, at: datetime) -> Task:
-            task = Task(f"{stem}/{agency}{tail}", agency, reviewer, automatic, key, at, self.calendar)
+            task = Task(f"{stem}/{agency}{tail}", agency, clause.reviewer, automatic, key, at, self.calendar)
             task.cooperating = [one for one in helpers if one != agency]
             if at > said.at:
                 self._by_names_of(task, helpers)
             return task
 
         def open_period(period: str, nominal: date, key: str, at: datetime, leads: list[str]) -> None:
+            # What was running when the directive came was assigned by it.
+            pause = clause.pause_at(at) if key != said.key else None
             for agency in leads:
                 task = make(agency, f"/{period}", key, at)
                 task.give_deadline(nominal, rolls=due.get("boundary") != "before", key=key, at=at, hour=due.get("hour"))
-                # A revocation comes through another partition than the opening of a period.
-                late = key != said.key
-                if not late or directive not in self._said_revoked() or self.observed.exists(task.task_id):
+                # A revocation or a pause comes through another partition than the opening of a period.
+                late = key != said.key and (pause is not None or directive in self._said_revoked())
+                if not late or self._opened_by_clock(task.task_id):
                     self.tasks[task.task_id] = task
+                    task.occasions += pause[:1] if pause else ()
 
         def open_later(period: str, nominal: date, at: datetime) -> None:
-            open_period(period, nominal, f"{stem}:opens:{period}", at, self._opened(stem, agencies, period, at))
+            open_period(period, nominal, f"{stem}:opens:{period}", at, self._opened(stem, clause.leads, period, at))
 
+        if due["kind"] == "conditional":
+            return
         if due["kind"] == "recurring":
             for period, starts_on, nominal in periods(due, day_of(self.until)):
                 opens_at = local(starts_on)
                 if opens_at > said.at:
                     self._later.append(partial(open_later, period, nominal, opens_at))
                 else:
-                    open_period(period, nominal, said.key, said.at, agencies)
+                    open_period(period, nominal, said.key, said.at, clause.leads)
             return
-        for agency in agencies:
+        for agency in clause.leads:
             task = self.tasks[f"{stem}/{agency}"] = make(agency, "", said.key, said.at)
-            if due["kind"] == "open_ended":
+            if due["kind"] in {"open_ended", "by_reference"}:
                 continue
             if due["kind"] == "relative":
                 start = (
@@ -226,6 +312,9 @@ class Province:
             task.give_deadline(
                 nominal, rolls=due.get("boundary") != "before", key=said.key, at=said.at, hour=due.get("hour")
             )
+
+    def _opened_by_clock(self, task_id: str) -> bool:
+        return self.observed.exists(task_id) and not self.observed.predecessor(task_id)
 
     def _by_names_of(self, task: Task, helpers: list[str]) -> None:
         """Who reviews and who cooperates, by the names that were known where a period opened."""
@@ -254,6 +343,12 @@ class Province:
             if said.type == "agency.reorganised":
                 self._reorganise(task, said.data["edge"])
                 continue
+            if said.type == "obligation.dated":
+                name_day(task, said)
+                continue
+            if said.type == "obligation.suspended":
+                leave_out(task, said)
+                continue
             if task.assigned_at >= said.at + PARKED_MAX:
                 self.outcomes[said.key] = ("rejected", "unknown_task")
                 continue
@@ -281,7 +376,7 @@ class Province:
     def _in_order(self, task: Task, about: list[Said]) -> Iterator[Said]:
         own = sorted((one for one in about if not one.foreign), key=lambda one: one.place)
         foreign = [one for one in about if one.foreign] + self._revoked.get(task.task_id.split("/")[1], [])
-        foreign += self._ends_of(task)
+        foreign += [*self._ends_of(task), *task.occasions]
         places: dict[str, tuple[list[str], datetime | None]] = {}
         for one in foreign:
             facts = self.observed.facts_before(task.task_id, one.key)
@@ -297,7 +392,7 @@ class Province:
             while money and money[0].place < one.place:
                 yield money.pop(0)
             # After an end everything leaves a fact, a rejection; what left none came before it.
-            ends = one.type == "directive.revoked" or (
+            ends = one.type in {"directive.revoked", "obligation.suspended"} or (
                 one.type == "agency.reorganised" and one.data["edge"].agency == task.agency and not task.succession
             )
             while any(said.key in before for said in own) or (ends and own and not self._left_a_fact(task, own[0])):

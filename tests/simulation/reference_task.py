@@ -88,6 +88,8 @@ class Task:
     suspensions: list[Entry] = field(default_factory=list)
     cooperating: list[str] = field(default_factory=list)
     contributions: list[Entry] = field(default_factory=list)
+    occasions: list[Said] = field(default_factory=list)
+    """What was said of its clause: a day that was named, a pause that began before it."""
     succession: str | None = None
     """Why a human must say who takes over from an agency that is no more."""
     ended: Entry | None = None
@@ -378,6 +380,24 @@ def cancel(task: Task, said: Said) -> str:
     return task.tell("cancelled", "applied", said.key)
 
 
+def name_day(task: Task, said: Said) -> None:
+    """An open task without a day gets one; whoever has one keeps it."""
+    if not task.open or task.deadlines:
+        return
+    due = said.data["due"]
+    before = due["boundary"] == "before"
+    nominal = date.fromisoformat(due["day"]) - timedelta(days=before)
+    task.give_deadline(nominal, rolls=not before, key=said.key, at=said.at)
+    task.tell("dated", "last_day_named", said.key)
+
+
+def leave_out(task: Task, said: Said) -> None:
+    """A period that opened before it was known that none should."""
+    if task.open:
+        task.ended = {"how": "discontinued", "successor": None, "cause": said.key}
+        task.tell("cancelled", "period_suspended", said.key)
+
+
 @command("task.suspended")
 def _suspended(task: Task, said: Said) -> str:
     if task.suspended:
@@ -453,6 +473,7 @@ def hand_over(task: Task, agency: str, key: str, at: datetime, *, with_work: boo
             deadlines=copied(task.deadlines), milestones=copied(stands), allocations=copied(task.allocations),
             disbursements=copied(task.disbursements), suspensions=copied(task.suspensions),
             cooperating=[one for one in task.cooperating if one != agency],
+            occasions=task.occasions,
             progress=task.progress if with_work else None,
             results=copied(task.results, with_work), extensions=copied(task.extensions, with_work),
             obstacles=copied(task.obstacles, with_work), contributions=copied(task.contributions, with_work),

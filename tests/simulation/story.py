@@ -113,7 +113,10 @@ AUTHORITY: tuple[tuple[int, str, Draw], ...] = (
 )
 
 UNDER_THE_PROVINCE = frozenset(
-    {"agency.registered", "agency.reorganised", "directive.issued", "directive.revoked", "budget.allocated"}
+    {
+        *("agency.registered", "agency.reorganised", "directive.issued", "directive.revoked", "budget.allocated"),
+        *("obligation.triggered", "obligation.dated", "obligation.suspended", "obligation.resumed"),
+    }
 )
 
 
@@ -131,6 +134,10 @@ def due_rule(chance: random.Random, day: date) -> Data:
             {"kind": "relative", "days": chance.randint(1, 20), "unit": chance.choice(("calendar", "working"))},
             {"kind": "relative", "days": chance.randint(1, 20), "after": "assigned"},
             {"kind": "open_ended"},
+            {"kind": "by_reference", "reference": "theo quy định"},
+            {"kind": "conditional", "trigger": "khi phát sinh"},
+            {"kind": "conditional", "trigger": "khi phát sinh", "days": chance.randint(1, 9)},
+            {"kind": "conditional", "trigger": "khi phát sinh", "days": chance.randint(1, 9), "unit": "working"},
             {**recurring, "every": "weekly", "boundary": "by", "day": chance.randint(1, 7), **hour, **ends},
             {**recurring, "every": "monthly", "boundary": "before", "day": chance.randint(1, 31), **ends},
             {**recurring, "every": "monthly", **ends},
@@ -139,7 +146,9 @@ def due_rule(chance: random.Random, day: date) -> Data:
 
 
 def task_ids(directive: str, obligation: Data) -> list[str]:
-    """The tasks that a clause makes, sooner or later; of a recurring one also some that it never makes."""
+    """The tasks that a clause makes by itself, sooner or later; of a recurring one also some that it never makes."""
+    if obligation["due"]["kind"] == "conditional":
+        return []
     leads = AGENCIES if obligation["leads"] == ["@all"] else obligation["leads"]
     stem = f"{PROVINCE}/{directive}/{obligation['clause']}"
     match obligation["due"].get("every"):
@@ -244,6 +253,8 @@ class Story:
             for one in obligations:
                 self._due |= {task_id: due_about(one["due"], task_id, issued) for task_id in task_ids(directive, one)}
             tasks += [(issued, one) for one in chance.sample(found, min(len(found), 4))]
+            for one in obligations:
+                tasks += self._occasions(directive, one, issued)
             # Not drawn: a later revision, or a revocation, of a directive whose tasks are just being moved.
             if not self._changes and chance.random() < 0.2:
                 again = {**data, "title": "Thông báo (sửa)", "revision": chance.randint(1, 2)}
@@ -256,6 +267,40 @@ class Story:
         if chance.random() < 0.5:
             tasks.append((START, f"{PROVINCE}/TB-9/II.1/{chance.choice(AGENCIES)}"))
         return tasks
+
+    def _occasions(self, directive: str, obligation: Data, issued: datetime) -> list[tuple[datetime, str]]:
+        """What is said of one clause after it was issued; returns the tasks that it makes."""
+        chance, made = self.chance, []
+        clause = {"directive": directive, "clause": obligation["clause"]}
+        day = issued.date()
+
+        def moment(hours: float) -> datetime:
+            return min(issued + chance.uniform(-1, hours) * HOUR, LAST)
+
+        if obligation["due"]["kind"] == "conditional" or chance.random() < 0.05:
+            for _ in range(chance.randint(1, 3)):
+                at = moment(24 * 20)
+                day = (at + timedelta(hours=7)).date() + timedelta(days=chance.choice((-2, -1, 0, 0, 0, 1)))
+                leads = AGENCIES if obligation["leads"] == ["@all"] else obligation["leads"]
+                named = chance.sample((*AGENCIES, NEW[0]), chance.choice((0, 0, 0, 1, 2)))
+                triggered = {**clause, "occurred_on": day.isoformat(), "agencies": named}
+                self._say(at, "obligation.triggered", triggered, OFFICE)
+                stem = f"{PROVINCE}/{directive}/{obligation['clause']}"
+                made += [(at, f"{stem}/{agency}/{day}") for agency in chance.sample(leads, min(len(leads), 2))]
+        if obligation["due"]["kind"] in {"by_reference", "open_ended", "conditional"} and chance.random() < 0.7:
+            for _ in range(chance.randint(1, 2)):
+                at = moment(24 * 30)
+                drawn = Drawn(chance, (at + timedelta(hours=7)).date(), 7)
+                due = {"kind": "fixed", "boundary": chance.choice(("by", "before")), "day": drawn.later()}
+                self._say(at, "obligation.dated", {**clause, "due": due, "document": drawn.document}, OFFICE)
+        if obligation["due"]["kind"] == "recurring" and chance.random() < 0.4:
+            document = {"number": "3/TB", "issued_on": day.isoformat()}
+            at = moment(24 * 30)
+            self._say(at, "obligation.suspended", {**clause, "reason": "tạm dừng", "document": document}, OFFICE)
+            if chance.random() < 0.7:
+                back = self._moment(min(at + chance.uniform(1, 24 * 20) * HOUR, LAST))
+                self._say(back, "obligation.resumed", {**clause, "document": document}, OFFICE)
+        return made
 
     def _reorganisations(self) -> list[tuple[datetime, Data]]:
         """Agencies that end, told before the day or after it; one may end twice, or what it became may end too."""

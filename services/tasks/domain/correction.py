@@ -28,21 +28,36 @@ _OF_THE_DIRECTIVE = frozenset({GivenBy.DIRECTIVE, GivenBy.TRIGGER, GivenBy.CORRE
 
 
 def align(
-    task: Task, obligation: Obligation | None, origin: str, document: Document, cause: Cause, rules: Rules
+    task: Task, obligation: Obligation | None, origin: Task, document: Document, cause: Cause, rules: Rules
 ) -> Decision | None:
     """Bring an open task in line with what its clause says now, or end it where the clause knows it no more.
 
-    `origin`: the agency that the directive named, whoever holds the task now. None: nothing differs.
+    `origin`: the task as it was first assigned, whoever holds it now. None: nothing differs.
     """
     if obligation is None or obligation.withdrawn:
         return withdraw(task, Reason.CLAUSE_WITHDRAWN, document, cause=cause)
-    if not {origin, task.agency} & set(obligation.leads):
+    if not {origin.agency, task.agency} & set(obligation.leads):
         return withdraw(task, Reason.NO_LONGER_NAMED, document, cause=cause)
-    if task.assigned.actor == CLOCK and any(one.covers(task.assigned.received_at) for one in obligation.pauses):
-        return withdraw(task, Reason.PERIOD_SUSPENDED, document, cause=cause)
+    left_out = leave_out(task, obligation, origin, cause=cause)
+    if left_out is not None:
+        return left_out
     if not _has_period(task, obligation):
         return withdraw(task, Reason.NO_LONGER_NAMED, document, cause=cause)
     return correct(task, obligation, cause=cause, rules=rules)
+
+
+def leave_out(task: Task, obligation: Obligation, origin: Task, *, cause: Cause) -> Decision | None:
+    """End an open task whose period the clock opened before it was known that none should open; None for any other.
+
+    The pause is the cause, whoever notices it when; `cause` says when that was.
+    """
+    if origin.assigned.actor != CLOCK:
+        return None
+    pause = next((one for one in obligation.pauses if one.covers(origin.assigned.received_at)), None)
+    if pause is None:
+        return None
+    begun = replace(pause.begun, recorded_at=cause.recorded_at)
+    return withdraw(task, Reason.PERIOD_SUSPENDED, pause.document, cause=begun)
 
 
 def _has_period(task: Task, obligation: Obligation) -> bool:

@@ -266,3 +266,54 @@ async def test_moving_goes_on_where_a_crash_left_it(service: Service) -> None:
 
     open_ones = {one for one, task in (await service.tasks()).items() if task.is_open}
     assert open_ones == {NEW_TASK, f"H48/TB-1/II.1.h/{STANDING}"}
+
+
+# -- clauses that open tasks when something happens ----------------------------------------------------------------
+
+CLAUSE = {"directive": "TB-1", "clause": "II.1.h"}
+
+
+def occurred(event_id: str, received: str, day: str = "2025-02-20") -> tuple[str, dict[str, Any]]:
+    return say(
+        "obligation.triggered", {**CLAUSE, "occurred_on": day}, by=OFFICE, received=received, event_id=event_id
+    )
+
+
+async def test_what_occurs_after_a_reorganisation_names_the_agencies_of_that_day(service: Service) -> None:
+    conditional = {"kind": "conditional", "trigger": "vượt thẩm quyền", "days": 5}
+    await started(service, obligation(leads=["H48.21"], cooperating=["H48.22"], due=conditional))
+    await service.on(reorganised("renamed", ["H48.22"], ["H48.41"]), reorganised("renamed", [STANDING], ["H48.42"]))
+
+    await service.on(occurred("later", "2025-03-03 09:00", "2025-03-02"))
+
+    [task] = (await service.tasks()).values()
+    assert (task.cooperating, task.reviewer) == (("H48.41",), "H48.42")
+
+
+async def test_an_occurrence_that_was_dealt_with_opens_nothing_for_the_successor(service: Service) -> None:
+    conditional = {"kind": "conditional", "trigger": "vượt thẩm quyền", "days": 5}
+    await started(service, obligation(leads=["H48.21"], acceptance="automatic", due=conditional))
+    done = {"task_id": f"{OLD_TASK}/2025-02-20", "document": {"number": "9/BC", "issued_on": "2025-02-21"}}
+    await service.on(
+        occurred("first", "2025-02-20 09:00"),
+        say("task.result_submitted", done, received="2025-02-21 09:00"),
+        reorganised("renamed", ["H48.21"], ["H48.40"]),
+    )
+
+    await service.on(occurred("again", "2025-03-03 09:00"))
+
+    assert await service.outcome("again") == ("rejected", "already_triggered")
+    assert [task.result for task in (await service.tasks()).values()] == [Result.COMPLETED]
+
+
+async def test_a_pause_leaves_open_tasks_as_they_are(service: Service) -> None:
+    """A task moves when its own time comes, not because its clause pauses."""
+    monthly = {"kind": "recurring", "every": "monthly", "boundary": "before", "day": 20, "starts_on": "2024-10-14"}
+    await started(service, obligation(leads=["H48.21"], cooperating=["H48.22"], due=monthly))
+    await service.on(reorganised("renamed", ["H48.22"], ["H48.41"]))
+    pause = {**CLAUSE, "reason": "sắp xếp", "document": {"number": "20/UBND", "issued_on": "2025-03-03"}}
+
+    await service.on(say("obligation.suspended", pause, by=OFFICE, received="2025-03-03 09:00", event_id="pause"))
+
+    assert await service.outcome("pause") == ("applied", "applied")
+    assert [one.what for one in await service.history(f"{OLD_TASK}/2024-10")] == ["assigned"]

@@ -59,8 +59,8 @@ def an_obligation(due: DueRule = BEFORE_20, **changes: Any) -> Obligation:
     return Obligation(**{**fields, **changes})
 
 
-def aligned(task: Task, obligation: Obligation | None, origin: str = AGENCY) -> Decision | None:
-    return align(task, obligation, origin, a_document(), REVISED, RULES)
+def aligned(task: Task, obligation: Obligation | None, origin: Task | None = None) -> Decision | None:
+    return align(task, obligation, origin or task, a_document(), REVISED, RULES)
 
 
 def test_what_did_not_change_is_left_alone() -> None:
@@ -136,7 +136,7 @@ def test_what_the_directive_knows_no_more_ends_with_the_revision_as_its_document
 
 
 def test_a_task_that_another_agency_took_over_is_still_its_leads() -> None:
-    assert aligned(a_task(agency="H48.40", task_id="H48/TB-1/II.1.h/H48.40"), an_obligation()) is None
+    assert aligned(a_task(agency="H48.40", task_id="H48/TB-1/II.1.h/H48.40"), an_obligation(), a_task()) is None
 
 
 def test_what_is_completed_is_not_touched() -> None:
@@ -175,6 +175,12 @@ def test_a_period_that_opened_in_a_pause_ends_and_one_from_before_stays() -> Non
     decisions = [aligned(task, paused) for task in tasks]
 
     assert [decision and decision.reason for decision in decisions] == [None, Reason.PERIOD_SUSPENDED]
+    assert decisions[1] is not None
+    assert decisions[1].facts[-1].cause.event_id == paused.pauses[0].begun.event_id, "the pause did it, not who noticed"
+    heir = succeed(tasks[1], "H48.22", a_cause("2024-11-03 08:00", "H48.01"), with_work=True)
+    left_out = aligned(heir, paused, tasks[1])
+    assert left_out is not None
+    assert left_out.reason is Reason.PERIOD_SUSPENDED, "whoever holds it now"
     [_, november] = opened_by(monthly, until)
     assert list(period_tasks(paused, november, recorded_at=until, rules=RULES)) == []
 
@@ -335,7 +341,7 @@ def test_a_day_that_moves_beyond_a_waiting_result_takes_back_its_overdue() -> No
     handed_in = after(a_task(), (SubmitResult(a_document(), "", 0, None), "2024-10-22 09:00")).task
     moved = an_obligation(FixedRule(Boundary.BEFORE, date(2024, 10, 25)))
 
-    decision = align(handed_in, moved, AGENCY, a_document(), a_cause("2024-10-30 09:00", "H48.01"), RULES)
+    decision = align(handed_in, moved, handed_in, a_document(), a_cause("2024-10-30 09:00", "H48.01"), RULES)
 
     assert decision is not None
     assert schedule_at(decision.task, at("2024-10-30 10:00"), PLAIN) == (Schedule.ON_TRACK, 0)
@@ -363,7 +369,7 @@ def test_a_share_that_was_taken_over_does_not_count_its_days_anew(working: bool)
     heir = succeed(task, "H48.22", a_cause("2024-11-01 08:00", "H48.01"), with_work=True)
     cause = a_cause("2024-11-05 08:00", "H48.01")
 
-    corrected = align(heir, replace(said, title="đính chính"), AGENCY, a_document(), cause, RULES)
+    corrected = align(heir, replace(said, title="đính chính"), task, a_document(), cause, RULES)
 
     assert corrected is not None
     assert corrected.task.deadlines == task.deadlines
