@@ -60,7 +60,9 @@ class Upkeep:
                 after: str | None = "" if over else None
                 while after is not None:
                     page = await self._store.open_tasks_with(province, over, partition, after=after, limit=PAGE)
-                    await self._move(list(page), province, over, now)
+                    # Another replica may have made some just now: what waited for them was received before.
+                    waited_for = await self._store.parked_task_ids([partition]) if page else frozenset()
+                    await self._move([one for one in page if one not in waited_for], province, over, now)
                     after = max(page) if len(page) == PAGE else None
 
     async def _move(self, task_ids: Sequence[str], province: str, over: Mapping[str, Edge], now: datetime) -> None:

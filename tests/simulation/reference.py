@@ -144,7 +144,7 @@ class Province:
                         said, one, reviewer, leads, helpers
                     )
                     self._oblige(clause)
-            case ("obligation.triggered" | "obligation.dated" | "obligation.suspended" | "obligation.resumed"), data:
+            case (("obligation.triggered" | "obligation.dated" | "obligation.suspended" | "obligation.resumed"), data):
                 if data["directive"] not in self._issued:
                     return "unknown_directive"
                 if data["directive"] in self._revoked:
@@ -237,7 +237,9 @@ class Province:
             return named
         allowed = list(clause.leads)
         for code in allowed:
-            allowed += [one for one in (self._edges[code].successors if code in self._edges else ()) if one not in allowed]
+            allowed += [
+                one for one in (self._edges[code].successors if code in self._edges else ()) if one not in allowed
+            ]
         if any(code not in allowed for code in named):
             return "unknown_agency"
         made = 0
@@ -391,18 +393,21 @@ class Province:
             # What left no fact was already so; it lies in one partition with what it came before.
             while money and money[0].place < one.place:
                 yield money.pop(0)
-            # After an end everything leaves a fact, a rejection; what left none came before it.
-            ends = one.type in {"directive.revoked", "obligation.suspended"} or (
-                one.type == "agency.reorganised" and one.data["edge"].agency == task.agency and not task.succession
-            )
-            while any(said.key in before for said in own) or (ends and own and not self._left_a_fact(task, own[0])):
+            moves = one.type == "agency.reorganised" and one.data["edge"].agency == task.agency
+            asks = moves and self.observed.asked(task.task_id, one.key)
+            # After an end everything leaves a fact, a rejection; what left none came before it. Who waits for a human
+            # goes on: what left none there came before it if it was received before.
+            ends = one.type in {"directive.revoked", "obligation.suspended"} or (moves and not asks)
+            while any(said.key in before for said in own) or (
+                own and not self._left_a_fact(task, own[0]) and (ends or (asks and own[0].at < one.at))
+            ):
                 yield own.pop(0)
             if reached is not None:
                 ahead = [said.key for said in own if said.at < reached and self._left_a_fact(task, said)]
                 assert not ahead, f"time ran ahead of {ahead}, said of {task.task_id}"
                 # A history keeps whole milliseconds; an overdue after a return begins at the very instant of it.
                 task.pass_to(reached + timedelta(milliseconds=1), before)
-            if one.type == "agency.reorganised" and one.data["edge"].agency == task.agency:
+            if moves:
                 late = [said.key for said in own if said.at < one.at - CLOSE]
                 assert not late, f"moved before {late}, said of {task.task_id} before it was to move"
             yield one

@@ -7,7 +7,8 @@ import pytest
 from services.tasks.domain.task import Result
 from services.tasks.ports import Registry
 from shared.contracts.topics import AGENCIES
-from tests.flow.tasks.harness import REGISTRY, Service, agency, directive, obligation, say
+from tests.flow.tasks.harness import PARTITIONS, REGISTRY, Service, agency, directive, obligation, say
+from tests.support.builders import at
 from tests.support.workload import OFFICE, STANDING
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
@@ -274,9 +275,7 @@ CLAUSE = {"directive": "TB-1", "clause": "II.1.h"}
 
 
 def occurred(event_id: str, received: str, day: str = "2025-02-20") -> tuple[str, dict[str, Any]]:
-    return say(
-        "obligation.triggered", {**CLAUSE, "occurred_on": day}, by=OFFICE, received=received, event_id=event_id
-    )
+    return say("obligation.triggered", {**CLAUSE, "occurred_on": day}, by=OFFICE, received=received, event_id=event_id)
 
 
 async def test_what_occurs_after_a_reorganisation_names_the_agencies_of_that_day(service: Service) -> None:
@@ -317,3 +316,20 @@ async def test_a_pause_leaves_open_tasks_as_they_are(service: Service) -> None:
 
     assert await service.outcome("pause") == ("applied", "applied")
     assert [one.what for one in await service.history(f"{OLD_TASK}/2024-10")] == ["assigned"]
+
+
+async def test_what_waited_for_a_task_that_was_only_just_made_is_applied_before_it_moves(service: Service) -> None:
+    """INVARIANT: another replica makes a task between two looks; what the old agency sent in time is not lost."""
+    conditional = {"kind": "conditional", "trigger": "vượt thẩm quyền", "days": 5}
+    await started(service, obligation(leads=["H48.21"], due=conditional))
+    await service.on(reorganised("renamed", ["H48.21"], ["H48.40"]))
+    done = {"task_id": f"{OLD_TASK}/2025-02-20", "document": {"number": "9/BC", "issued_on": "2025-02-21"}}
+    await service.on(say("task.result_submitted", done, received="2025-02-21 09:00", event_id="in-time"))
+    await service.on(occurred("occurred", "2025-02-20 09:00"))
+
+    # This replica looked for what waits just before the task was there.
+    await service.upkeep.move_tasks(dict.fromkeys(range(PARTITIONS), at("2025-03-01 00:01")))
+    await service.time_passes("2025-03-01 00:02")
+
+    assert await service.outcome("in-time") == ("applied", "applied")
+    assert (await service.task(f"{NEW_TASK}/2025-02-20")).result is Result.SUBMITTED
