@@ -330,23 +330,15 @@ class DirectiveKeeper:
             return obligation
         if not isinstance(obligation.due, RecurringRule):
             return Problem(ProblemKind.NOT_RECURRING, f"clause {data.clause} does not recur; suspend its tasks")
-        latest = obligation.pauses[-1] if obligation.pauses else None
-        running = latest is not None and latest.ended is None
         if isinstance(data, ordered.ObligationResumed):
-            if latest is None or (latest.ended is not None and latest.ended.event_id != cause.event_id):
+            if obligation.pause is None and not obligation.was_resumed_by(cause):
                 return Problem(ProblemKind.NOT_SUSPENDED, f"clause {data.clause} is not suspended")
-            resumed = replace(latest, ended=cause)
-            await self._change(
-                obligation.obligation_id,
-                lambda one: replace(one, pauses=(*one.pauses[:-1], resumed)),
-                opens_after=cause.received_at,
-            )
+            await self._change(obligation.obligation_id, lambda one: one.resumed(cause), opens_after=cause.received_at)
             return f"periods open again from {local_day(cause.received_at)} on"
-        if latest is not None and running and latest.begun.event_id != cause.event_id:
+        if obligation.pause is not None and not obligation.was_paused_by(cause):
             return Problem(ProblemKind.ALREADY_SUSPENDED, f"clause {data.clause} is suspended already")
-        if not running:
-            begun = Pause(cause, wire.document(data.document))
-            await self._change(obligation.obligation_id, lambda one: replace(one, pauses=(*one.pauses, begun)))
+        begun = Pause(cause, wire.document(data.document))
+        await self._change(obligation.obligation_id, lambda one: one.paused(begun))
         ids = await self._store.open_task_ids(province, data.directive, data.clause)
         paused = (await self._store.obligations([obligation.obligation_id]))[obligation.obligation_id].obligation
 

@@ -103,6 +103,29 @@ class Obligation:
         )
 
     @property
+    def pause(self) -> Pause | None:
+        """The pause that is running."""
+        return self.pauses[-1] if self.pauses and self.pauses[-1].ended is None else None
+
+    def paused(self, pause: Pause) -> "Obligation":
+        """From its beginning on nothing opens. Said again, by whoever slept over it, it begins nothing anew."""
+        return self if self.was_paused_by(pause.begun) else replace(self, pauses=(*self.pauses, pause))
+
+    def resumed(self, cause: Cause) -> "Obligation":
+        """Ends the pause that is running. Said again, it does not end a later one."""
+        if self.pause is None or self.was_resumed_by(cause):
+            return self
+        return replace(self, pauses=(*self.pauses[:-1], replace(self.pauses[-1], ended=cause)))
+
+    def was_resumed_by(self, cause: Cause) -> bool:
+        """Whether this very event ended a pause."""
+        return any(one.ended is not None and one.ended.event_id == cause.event_id for one in self.pauses)
+
+    def was_paused_by(self, cause: Cause) -> bool:
+        """Whether this very event began a pause."""
+        return any(one.begun.event_id == cause.event_id for one in self.pauses)
+
+    @property
     def latest_word(self) -> Cause:
         """What was said of it last."""
         words = [self.issued, *(one.ended or one.begun for one in self.pauses)]

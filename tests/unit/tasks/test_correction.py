@@ -374,3 +374,16 @@ def test_a_share_that_was_taken_over_does_not_count_its_days_anew(working: bool)
     assert corrected is not None
     assert corrected.task.deadlines == task.deadlines
     assert reschedule(heir, said, cause=cause, rules=RULES) is None
+
+
+def test_whoever_slept_over_a_pause_neither_begins_it_again_nor_ends_a_later_one() -> None:
+    """INVARIANT: a clause pauses once for each decision; a second time, nothing would ever open again."""
+    first, second = (Pause(a_cause(day, "H48.01"), a_document()) for day in ("2024-10-28 09:00", "2024-11-10 09:00"))
+    resumption = a_cause("2024-11-05 09:00", "H48.01")
+    paused = an_obligation(issued=ISSUED).paused(first)
+
+    again = paused.resumed(resumption).paused(first)
+    later = again.paused(second).resumed(resumption)
+
+    assert [one.ended for one in again.pauses] == [resumption]
+    assert [one.ended for one in later.pauses] == [resumption, None]
