@@ -27,6 +27,7 @@ from services.notify.ports import (
 from shared.runtime.clock import Clock
 from shared.runtime.consuming import Received
 from shared.runtime.errors import is_transient
+from shared.runtime.together import together
 
 log = structlog.get_logger()
 
@@ -164,11 +165,7 @@ class NotifyHandlers:
             return 0
         contacts = await self._contacts(due)
         groups = grouped(await self._addressed(due, contacts))
-        outcomes = await asyncio.gather(*(self._send(one, contacts) for one in groups), return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-        return sum(outcome is True for outcome in outcomes)
+        return sum(await together(self._send(one, contacts) for one in groups))
 
     async def _still_due(self, pending: Sequence[Delivery]) -> list[Delivery]:
         """A task that was finished since the alert was decided must not be nagged about."""

@@ -102,7 +102,8 @@ class DirectiveKeeper:
         await self._save(replace(one, withdrawn=True, revision=data.revision, issued=cause) for one in gone)
         corrected = 0
         if before:
-            tasks = await self._without_inherited(tasks, province, cause.received_at)
+            _, edges = await self._registry.agencies(province)
+            tasks = await self._without_inherited(tasks, edges, cause.received_at)
             corrected = await self._correct(submission, obligations, cause)
         created = await self._writer.create(tasks, submission.event)
         told = f"{len(obligations)} obligations, {len(tasks)} tasks"
@@ -234,9 +235,8 @@ class DirectiveKeeper:
             found.append((await self._store.tasks([before]))[before].task)
         return found
 
-    async def _without_inherited(self, tasks: Sequence[Task], province: str, at: datetime) -> list[Task]:
+    async def _without_inherited(self, tasks: Sequence[Task], edges: Mapping[str, Edge], at: datetime) -> list[Task]:
         """Nothing opens anew for a successor: whose name is read as its own had that share, done or not."""
-        _, edges = await self._registry.agencies(province)
         former: dict[str | None, list[str]] = {}
         for code in edges:
             former.setdefault(plain_successor(code, edges, at), []).append(code)
@@ -293,7 +293,7 @@ class DirectiveKeeper:
         rules = self._rulebook.of(province)
         now = as_of(obligation, edges, cause.received_at)
         tasks = list(occurrence_tasks(now, named, data.occurred_on, document, cause=cause, rules=rules))
-        tasks = await self._without_inherited(tasks, province, cause.received_at)
+        tasks = await self._without_inherited(tasks, edges, cause.received_at)
         created = await self._writer.create(tasks, submission.event)
         if created == 0:
             there = await self._store.tasks([task.task_id for task in tasks])

@@ -84,7 +84,7 @@ class Sweep:
                 return
 
     async def _round(self, consumption: Consumption) -> bool:
-        """Sweep lane by lane, each partition up to its own time. Returns whether no page was full."""
+        """Sweep all lanes, each partition up to its own time. Returns whether no page was full."""
         look = time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS
         if look:
             self._looked_at = time.monotonic()
@@ -235,8 +235,8 @@ class Sweep:
     async def _without_waiting(self, due: Mapping[str, Stored]) -> Mapping[str, Stored]:
         """Leave out tasks that parked submissions wait for: another replica may have made them just now, and what was
         received before a milestone comes before it. The next turn applies them."""
-        suspects = [task_id for task_id, stored in due.items() if self._teller.may_wait(stored.partition)]
+        suspects = {stored.partition for stored in due.values() if self._teller.may_wait(stored.partition)}
         if not suspects:
             return due
-        waited_for = {one.task_id for one in await self._store.parked_for(suspects)}
+        waited_for = await self._store.parked_task_ids(suspects)
         return {task_id: stored for task_id, stored in due.items() if task_id not in waited_for}

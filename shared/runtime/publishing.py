@@ -16,6 +16,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.runtime.errors import TransientError
 from shared.runtime.metrics import PUBLISH_SECONDS, PUBLISHED
+from shared.runtime.together import together
 
 log = structlog.get_logger()
 
@@ -138,9 +139,7 @@ class Publisher:
             acks = [await producer.send(r.topic, value=r.value, key=r.key, headers=list(r.headers)) for r in records]
         else:
             acks = await self._send_batches(producer, records)
-        for outcome in await asyncio.gather(*acks, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
+        await together(acks)
 
     async def _send_batches(
         self, producer: AIOKafkaProducer, records: Sequence[Outgoing]

@@ -60,8 +60,9 @@ class Clause:
     def stem(self) -> str:
         return f"{self.said.data['province']}/{self.said.data['directive']}/{self.obligation['clause']}"
 
-    def pause_at(self, instant: datetime) -> list[Said] | None:
-        covers = (one for one in self.pauses if one[0].at <= instant and (len(one) == 1 or instant < one[1].at))
+    def pause_at(self, instant: datetime) -> Said | None:
+        """What began the pause in which nothing opens at an instant."""
+        covers = (one[0] for one in self.pauses if one[0].at <= instant and (len(one) == 1 or instant < one[1].at))
         return next(covers, None)
 
 
@@ -282,7 +283,7 @@ class Province:
                 late = key != said.key and (pause is not None or directive in self._said_revoked())
                 if not late or self._opened_by_clock(task.task_id):
                     self.tasks[task.task_id] = task
-                    task.occasions += pause[:1] if pause else ()
+                    task.occasions += [pause] if pause is not None else []
 
         def open_later(period: str, nominal: date, at: datetime) -> None:
             open_period(period, nominal, f"{stem}:opens:{period}", at, self._opened(stem, clause.leads, period, at))

@@ -145,11 +145,15 @@ def due_rule(chance: random.Random, day: date) -> Data:
     )
 
 
+def leads_of(obligation: Data) -> list[str]:
+    """The agencies that a clause names, one by one."""
+    return list(AGENCIES) if obligation["leads"] == ["@all"] else obligation["leads"]
+
+
 def task_ids(directive: str, obligation: Data) -> list[str]:
     """The tasks that a clause makes by itself, sooner or later; of a recurring one also some that it never makes."""
     if obligation["due"]["kind"] == "conditional":
         return []
-    leads = AGENCIES if obligation["leads"] == ["@all"] else obligation["leads"]
     stem = f"{PROVINCE}/{directive}/{obligation['clause']}"
     match obligation["due"].get("every"):
         case None:
@@ -158,7 +162,7 @@ def task_ids(directive: str, obligation: Data) -> list[str]:
             tails = [f"/2024-W{week}" for week in range(42, 52)]
         case _:
             tails = [f"/2024-{month}" for month in (10, 11, 12)]
-    return [f"{stem}/{agency}{tail}" for agency in leads for tail in tails]
+    return [f"{stem}/{agency}{tail}" for agency in leads_of(obligation) for tail in tails]
 
 
 def due_about(due: Data, task_id: str, issued: datetime) -> datetime:
@@ -272,7 +276,6 @@ class Story:
         """What is said of one clause after it was issued; returns the tasks that it makes."""
         chance, made = self.chance, []
         clause = {"directive": directive, "clause": obligation["clause"]}
-        day = issued.date()
 
         def moment(hours: float) -> datetime:
             return min(issued + chance.uniform(-1, hours) * HOUR, LAST)
@@ -281,7 +284,7 @@ class Story:
             for _ in range(chance.randint(1, 3)):
                 at = moment(24 * 20)
                 day = (at + timedelta(hours=7)).date() + timedelta(days=chance.choice((-2, -1, 0, 0, 0, 1)))
-                leads = AGENCIES if obligation["leads"] == ["@all"] else obligation["leads"]
+                leads = leads_of(obligation)
                 named = chance.sample((*AGENCIES, NEW[0]), chance.choice((0, 0, 0, 1, 2)))
                 triggered = {**clause, "occurred_on": day.isoformat(), "agencies": named}
                 self._say(at, "obligation.triggered", triggered, OFFICE)
@@ -294,11 +297,11 @@ class Story:
                 due = {"kind": "fixed", "boundary": chance.choice(("by", "before")), "day": drawn.later()}
                 self._say(at, "obligation.dated", {**clause, "due": due, "document": drawn.document}, OFFICE)
         if obligation["due"]["kind"] == "recurring" and chance.random() < 0.4:
-            document = {"number": "3/TB", "issued_on": day.isoformat()}
+            document = {"number": "3/TB", "issued_on": issued.date().isoformat()}
             at = moment(24 * 30)
             self._say(at, "obligation.suspended", {**clause, "reason": "tạm dừng", "document": document}, OFFICE)
             if chance.random() < 0.7:
-                back = self._moment(min(at + chance.uniform(1, 24 * 20) * HOUR, LAST))
+                back = min(at + chance.uniform(1, 24 * 20) * HOUR, LAST)
                 self._say(back, "obligation.resumed", {**clause, "document": document}, OFFICE)
         return made
 
