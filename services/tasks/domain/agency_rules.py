@@ -178,7 +178,8 @@ def contribute(task: Task, command: Contribute, cause: Cause, _rules: Rules) -> 
     """A cooperating agency tells what it did; the lead's result is the lead's to report."""
     if not task.is_open:
         return rejected(task, Reason.TASK_COMPLETED, cause)
-    if not {cause.actor, *command.stands_for} & set(task.cooperating):
+    # A lead may have taken in an agency that cooperated with it: it would judge its own contribution.
+    if cause.actor == task.agency or not {cause.actor, *command.stands_for} & set(task.cooperating):
         return rejected(task, Reason.NOT_COOPERATING, cause)
     if len(task.contributions) >= ENTRIES_MAX:
         return rejected(task, Reason.TOO_MANY_ENTRIES, cause)

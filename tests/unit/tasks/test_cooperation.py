@@ -47,6 +47,12 @@ def test_the_successor_of_a_cooperating_agency_speaks_for_it() -> None:
     assert [one.agency for one in task.contributions] == ["H48.40"]
 
 
+def test_a_lead_that_took_in_a_cooperating_agency_reports_results_and_contributes_nothing_to_itself() -> None:
+    successor = replace(CONTRIBUTE, stands_for=frozenset({COOPERATING}))
+
+    assert after(TASK, (successor, "2025-03-03 09:00", AGENCY)).reason is Reason.NOT_COOPERATING
+
+
 @pytest.mark.parametrize(
     ("command", "actor", "reason"),
     [
