@@ -67,6 +67,8 @@ class Sweep:
         self._partition_of = partition_of
         self._noted_at = -NOTE_EVERY_SECONDS
         self._looked_at = -LOOK_EVERY_SECONDS
+        self._waited_for = [0] * LANES
+        """Tasks that submissions wait for, by lane."""
         self._store = store
         self._teller = teller
         self._tasks = tasks
@@ -106,18 +108,23 @@ class Sweep:
         async with consumption.holding(lane):
             owned = consumption.owned(SUBMISSIONS, lane)
             if not owned:
+                self._note_waited_for(lane, 0)
                 return _Swept({}, all_known=True, none_left=True)
             times = await consumption.partition_times(SUBMISSIONS, lane)
             if look:
                 await self.tell_leftovers(owned)
             if look or any(self._teller.may_wait(partition) for partition in owned):
-                await self.settle_parked(owned, times)
+                self._note_waited_for(lane, await self.settle_parked(owned, times))
             await self._upkeep.move_tasks(times, again=look)
             if look:
                 await self._upkeep.reschedule(times)
             await self.open_periods(times)
             none_left = await self.fire_due(times)
             return _Swept(times, all_known=len(times) == len(owned), none_left=none_left)
+
+    def _note_waited_for(self, lane: int, tasks: int) -> None:
+        self._waited_for[lane] = tasks
+        metrics.PARKED_TASKS.set(sum(self._waited_for))
 
     async def _note(self, times: Mapping[int, datetime]) -> None:
         if time.monotonic() - self._noted_at >= NOTE_EVERY_SECONDS:
@@ -133,10 +140,12 @@ class Sweep:
             entries = await self._store.untold_entries(registry, owned, older_than_seconds=UNTOLD_AFTER_SECONDS)
             await self._teller.tell_entries(registry, entries)
 
-    async def settle_parked(self, owned: list[int], times: Mapping[int, datetime]) -> None:
-        """Apply what waited for its task, all of it, before time does anything to that task; give up after a day."""
+    async def settle_parked(self, owned: list[int], times: Mapping[int, datetime]) -> int:
+        """Apply what waited for its task, all of it, before time does anything to that task; give up after a day.
+
+        Returns how many tasks were waited for.
+        """
         waited_for = await self._store.parked_task_ids(owned)
-        metrics.PARKED_TASKS.set(len(waited_for))
         self._teller.note_parked(owned, any_parked=bool(waited_for))
         known = await self._store.existing(waited_for)
         while known:
@@ -150,6 +159,7 @@ class Sweep:
             await self._tasks.apply([parked_submission(one, ledger[one.key]) for one in live])
         if waited_for and times:
             await self._give_up_old(owned, max(times.values()))
+        return len(waited_for)
 
     async def _give_up_old(self, owned: list[int], now: datetime) -> None:
         old = await self._store.parked_by(owned, now - timedelta(hours=PARKED_HOURS_MAX), PAGE)

@@ -355,9 +355,19 @@ class Province:
             if task.assigned_at >= said.at + PARKED_MAX:
                 self.outcomes[said.key] = ("rejected", "unknown_task")
                 continue
+            self._let_a_return_count(task, said)
             reason = task.take(said, self)
             self.outcomes[said.key] = ("applied" if reason in TAKEN else "rejected", reason)
         task.pass_to(self.until)
+
+    def _let_a_return_count(self, task: Task, said: Said) -> None:
+        """An overdue begins at the receipt of a return. What was received before that and is read after it finds the
+        overdue told where some other record had brought time that far."""
+        returned = task.results[-1]["judged_at"] if task.results and task.results[-1]["verdict"] == "returned" else None
+        if returned is None or said.foreign or said.at >= returned:
+            return
+        before = self.observed.facts_before(task.task_id, said.key) or []
+        task.pass_to(returned, [key for key, _ in before])
 
     def _reorganise(self, task: Task, edge: Edge) -> None:
         if edge.moves_at(task) > self.until:

@@ -1,15 +1,18 @@
 """What becomes of submissions: each once, in order, whatever is killed in between."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from services.tasks import metrics
 from services.tasks.ports import Outcome, Registry, Write
 from shared.contracts.codec import decode
 from shared.contracts.topics import AGENCIES as AGENCIES_TOPIC
-from shared.contracts.topics import INDICATORS, TASKS
+from shared.contracts.topics import INDICATORS, TASKS, Topic
+from shared.runtime.consuming import LANES, Consumption
 from shared.runtime.errors import TransientError
 from tests.flow.tasks.harness import (
     PARTITIONS,
@@ -133,6 +136,29 @@ async def test_what_waited_for_a_task_comes_before_what_follows_it(service: Serv
     await service.on(say("task.result_accepted", {"task_id": TASK}, by=STANDING, event_id="verdict"))
 
     assert await service.outcome("verdict") == ("applied", "applied")
+
+
+class _OwnsEverything:
+    """A consumption that has every partition, and no time yet."""
+
+    def owned(self, _topic: Topic, lane: int | None = None) -> list[int]:
+        return [one for one in range(PARTITIONS) if lane in {None, one % LANES}]
+
+    @asynccontextmanager
+    async def holding(self, _lane: int) -> AsyncIterator[None]:
+        yield
+
+    async def partition_times(self, _topic: Topic, _lane: int) -> dict[int, datetime]:
+        return {}
+
+
+async def test_the_gauge_of_what_is_waited_for_counts_every_lane(service: Service) -> None:
+    lost = [f"H48/CV-9/I.1/H48.{number}" for number in range(20, 32)]
+    await service.on(*(say("task.acknowledged", {"task_id": one}, by=one.split("/")[3]) for one in lost))
+
+    await service.sweep.turn(cast(Consumption, _OwnsEverything()))
+
+    assert metrics.PARKED_TASKS.collect()[0].samples[0].value == len(lost)
 
 
 async def test_a_submission_whose_task_never_comes_is_rejected_after_a_day_with_a_reason(service: Service) -> None:
