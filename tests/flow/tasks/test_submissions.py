@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY as REGISTRY_OF_METRICS
 
-from services.tasks import metrics
 from services.tasks.ports import Outcome, Registry, Write
 from shared.contracts.codec import decode
 from shared.contracts.topics import AGENCIES as AGENCIES_TOPIC
@@ -158,7 +158,7 @@ async def test_the_gauge_of_what_is_waited_for_counts_every_lane(service: Servic
 
     await service.sweep.turn(cast(Consumption, _OwnsEverything()))
 
-    assert metrics.PARKED_TASKS.collect()[0].samples[0].value == len(lost)
+    assert REGISTRY_OF_METRICS.get_sample_value("dondoc_tasks_waited_for") == len(lost)
 
 
 async def test_a_submission_whose_task_never_comes_is_rejected_after_a_day_with_a_reason(service: Service) -> None:
