@@ -74,7 +74,11 @@ class Fold:
         """Whether the document holds this submission already."""
         if submission.entry.key in self._steps:
             return True
-        if submission.foreign or submission.parked:
+        if submission.parked:
+            # Somebody who claimed it before it was parked may have applied it as an ordinary one. Until its ledger
+            # entry is closed, which its reader looks at after the document, the document owes its outcome.
+            return any(one.key == submission.entry.key for one in self._verdicts)
+        if submission.foreign:
             return False
         return submission.position.partition == self._stored.partition and submission.position.offset <= self._offset
 

@@ -444,3 +444,33 @@ async def test_money_that_waited_comes_before_money_that_follows(service: Servic
     )
 
     assert [one.what for one in await service.history(task_id)] == ["assigned", "allocated", "allocated"]
+
+
+async def test_what_a_sleeper_applied_is_not_applied_again_because_another_parked_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: one effect. The sleeper claimed it before, made the task itself, and died before it could tell."""
+    await service.on(*REGISTRY)
+    sleeper = Service(service.store, offsets=service.offsets)
+    await settle(sleeper, dict.fromkeys(range(PARTITIONS), at("2024-10-14 08:31")))
+    early = await sleeper.receive(say("task.result_submitted", RESULT, event_id="early", received="2024-10-14 08:31"))
+    both = [*early, *await sleeper.receive(directive(obligation("II.1.h", ["H48.21"])))]
+    save_directive, save_tasks = service.store.save_directive, service.store.save_tasks
+
+    async def parked_meanwhile(*asked: Any) -> Any:
+        await service.handlers.on_submissions(early)
+        return await save_directive(*asked)
+
+    async def dies_afterwards(writes: Sequence[Write]) -> frozenset[str]:
+        lost = await save_tasks(writes)
+        sleeper.lose_next_publish = any(write.task.results for write in writes)
+        return lost
+
+    monkeypatch.setattr(MemoryTaskStore, "save_directive", lambda _, *asked: parked_meanwhile(*asked))
+    monkeypatch.setattr(MemoryTaskStore, "save_tasks", lambda _, writes: dies_afterwards(writes))
+    with pytest.raises(ConnectionError):
+        await sleeper.handlers.on_submissions(both)
+    await settle(service, dict.fromkeys(range(PARTITIONS), at("2024-10-14 12:00")))
+
+    assert [one.what for one in await service.history(TASK)] == ["assigned", "result_received"]
+    assert await service.outcome("early") == ("applied", "applied")
