@@ -426,7 +426,8 @@ class Story:
                 self._said.append((again, key, event_type, {**data, "reason": "khác"}, actor, event_id))
             elif draw < 0.11 and event_type.startswith("task."):
                 other = "/".join([*data["task_id"].split("/")[:3], chance.choice(AGENCIES)])
-                if other != key:
+                # Not drawn: two shares that one agency inherits.
+                if other != key and event_type != "task.reassigned":
                     self._said.append((again, other, event_type, {**data, "task_id": other}, actor, event_id))
 
     def _poison(self) -> None:
