@@ -16,14 +16,17 @@ from tests.simulation.reference_task import (
     Calendar,
     Edge,
     Entry,
+    Revised,
     Said,
     Task,
+    Words,
     cancel,
     day_of,
     leave_out,
     local,
     name_day,
     reorganise,
+    revise,
     successor,
 )
 
@@ -31,6 +34,7 @@ PARKED_MAX = timedelta(hours=24)
 CLOSE = timedelta(minutes=25)
 """What is received this close to a reorganisation that was told after its day may be read in either order."""
 STANDING = "H48.07"
+MADE_LATER = frozenset({"recurring", "conditional"})
 
 
 class Observed(Protocol):
@@ -55,10 +59,16 @@ class Clause:
     helpers: list[str]
     pauses: list[list[Said]] = field(default_factory=list)
     """Each: what began it, and what ended it if anything did."""
+    withdrawn: list[Said] = field(default_factory=list)
+    """The revision that left it out, if one did."""
 
     @property
     def stem(self) -> str:
         return f"{self.said.data['province']}/{self.said.data['directive']}/{self.obligation['clause']}"
+
+    @property
+    def automatic(self) -> bool:
+        return bool(self.obligation.get("acceptance") == "automatic")
 
     def pause_at(self, instant: datetime) -> Said | None:
         """What began the pause in which nothing opens at an instant."""
@@ -126,37 +136,67 @@ class Province:
                 if data["directive"] in self._issued:
                     if data.get("revision", 1) <= self._issued[data["directive"]]:
                         return "directive_exists"
-                    # The story's revisions change nothing that a task shows.
-                    self._issued[data["directive"]] = data["revision"]
-                    return "applied"
-                named = [
-                    self._named(names, said.at)
-                    for one in data["obligations"]
-                    for names in ([STANDING], one["leads"], one["cooperating"])
-                ]
-                for some in named:
-                    if isinstance(some, str):
-                        return some
+                    return self._revised(said, data)
+                clauses = self._read(said, data)
+                if isinstance(clauses, str):
+                    return clauses
                 self._issued[data["directive"]] = data.get("revision", 1)
-                found = iter(cast(list[list[str]], named))
-                for one in data["obligations"]:
-                    [reviewer], leads, helpers = next(found), next(found), next(found)
-                    clause = self._clauses[data["directive"], one["clause"]] = Clause(
-                        said, one, reviewer, leads, helpers
-                    )
-                    self._oblige(clause)
+                for clause in clauses:
+                    self._clauses[data["directive"], clause.obligation["clause"]] = clause
+                    self._oblige(clause, clause.leads)
             case (("obligation.triggered" | "obligation.dated" | "obligation.suspended" | "obligation.resumed"), data):
                 if data["directive"] not in self._issued:
                     return "unknown_directive"
                 if data["directive"] in self._revoked:
                     return "directive_revoked"
                 known = self._clauses.get((data["directive"], data["clause"]))
-                return self._said_of(known, said) if known is not None else "unknown_clause"
+                return self._said_of(known, said) if known and not known.withdrawn else "unknown_clause"
             case "agency.reorganised", data:
                 return self._reorganised(said, data)
             case _:
                 raise AssertionError(said.type)
         return "applied"
+
+    def _read(self, said: Said, data: Mapping[str, Any]) -> list[Clause] | str:
+        """The clauses of a directive; or what is wrong with a name in it."""
+        found = []
+        for one in data["obligations"]:
+            named = [self._named(names, said.at) for names in ([STANDING], one["leads"], one["cooperating"])]
+            for some in named:
+                if isinstance(some, str):
+                    return some
+            [reviewer], leads, helpers = cast(list[list[str]], named)
+            found.append(Clause(said, one, reviewer, leads, helpers))
+        return found
+
+    def _revised(self, said: Said, data: Mapping[str, Any]) -> str:
+        """Tasks keep what matches; what a revision adds is assigned by it, what it leaves out ends."""
+        clauses = self._read(said, data)
+        if isinstance(clauses, str):
+            return clauses
+        self._issued[data["directive"]] = data["revision"]
+        now = {one.obligation["clause"]: one for one in clauses}
+        for (directive, name), before in list(self._clauses.items()):
+            if directive == data["directive"]:
+                self._follow(before, now.get(name), said)
+        for name, clause in now.items():
+            known = self._clauses.get((data["directive"], name))
+            if known is None or known.obligation["due"]["kind"] not in MADE_LATER:
+                self._oblige(clause, [one for one in clause.leads if f"{clause.stem}/{one}" not in self.tasks])
+                self._clauses[data["directive"], name] = clause
+        return "applied"
+
+    def _follow(self, before: Clause, now: Clause | None, said: Said) -> None:
+        if before.withdrawn or (now is not None and before.obligation["due"]["kind"] in MADE_LATER):
+            # The story's revisions change nothing of what makes its tasks later, and bring nothing back.
+            return
+        if now is None:
+            before.withdrawn.append(said)
+        revised = now and Revised(now.leads, now.helpers, now.automatic, partial(self._due, now))
+        occasion = said._replace(data={"revised": revised, "leads": now.leads if now else []})
+        for task in self.tasks.values():
+            if task.task_id.startswith(f"{before.stem}/"):
+                task.occasions.append(occasion)
 
     def _reorganised(self, said: Said, data: Mapping[str, Any]) -> str:
         """Only noted; the tasks move when their time has come."""
@@ -249,25 +289,24 @@ class Province:
             if any(f"{clause.stem}/{code}/{day}" in self.tasks for code in (agency, *former)):
                 continue
             reviewer = (self._names(clause.reviewer, said.at) or [clause.reviewer])[-1]
-            automatic = clause.obligation.get("acceptance") == "automatic"
-            task = Task(f"{clause.stem}/{agency}/{day}", agency, reviewer, automatic, said.key, said.at, self.calendar)
+            task_id = f"{clause.stem}/{agency}/{day}"
+            task = Task(task_id, agency, reviewer, clause.automatic, said.key, said.at, self.calendar)
             helpers = dict.fromkeys((self._names(one, said.at) or [one])[-1] for one in clause.helpers)
             task.cooperating = [one for one in helpers if one != agency]
             if due.get("days"):
                 working = due.get("unit") == "working"
                 nominal = self.calendar.walk(day, due["days"]) if working else day + timedelta(days=due["days"])
                 task.give_deadline(nominal, rolls=True, key=said.key, at=said.at)
-            self.tasks[task.task_id] = task
+            self.tasks[task_id] = task
             made += 1
         return "applied" if made else "already_triggered"
 
-    def _oblige(self, clause: Clause) -> None:
+    def _oblige(self, clause: Clause, leads: list[str]) -> None:
         said, obligation, stem, helpers = clause.said, clause.obligation, clause.stem, clause.helpers
         directive, due = said.data["directive"], obligation["due"]
-        automatic = obligation.get("acceptance") == "automatic"
 
         def make(agency: str, tail: str, key: str, at: datetime) -> Task:
-            task = Task(f"{stem}/{agency}{tail}", agency, clause.reviewer, automatic, key, at, self.calendar)
+            task = Task(f"{stem}/{agency}{tail}", agency, clause.reviewer, clause.automatic, key, at, self.calendar)
             task.cooperating = [one for one in helpers if one != agency]
             if at > said.at:
                 self._by_names_of(task, helpers)
@@ -280,10 +319,12 @@ class Province:
                 task = make(agency, f"/{period}", key, at)
                 task.give_deadline(nominal, rolls=due.get("boundary") != "before", key=key, at=at, hour=due.get("hour"))
                 # A revocation or a pause comes through another partition than the opening of a period.
-                late = key != said.key and (pause is not None or directive in self._said_revoked())
+                ended = clause.withdrawn or directive in self._said_revoked()
+                late = key != said.key and (pause is not None or ended)
                 if not late or self._opened_by_clock(task.task_id):
                     self.tasks[task.task_id] = task
                     task.occasions += [pause] if pause is not None else []
+                    task.occasions += [one._replace(data={"revised": None, "leads": []}) for one in clause.withdrawn]
 
         def open_later(period: str, nominal: date, at: datetime) -> None:
             open_period(period, nominal, f"{stem}:opens:{period}", at, self._opened(stem, clause.leads, period, at))
@@ -298,23 +339,28 @@ class Province:
                 else:
                     open_period(period, nominal, said.key, said.at, clause.leads)
             return
-        for agency in clause.leads:
+        for agency in leads:
             task = self.tasks[f"{stem}/{agency}"] = make(agency, "", said.key, said.at)
-            if due["kind"] in {"open_ended", "by_reference"}:
-                continue
-            if due["kind"] == "relative":
-                start = (
-                    day_of(said.at) if due.get("after") == "assigned" else date.fromisoformat(said.data["issued_on"])
-                )
+            if (words := self._due(clause, said.at)) is not None:
+                rolls = words.boundary != "before"
+                task.give_deadline(words.nominal, rolls=rolls, key=said.key, at=said.at, hour=words.hour, words=words)
+
+    def _due(self, clause: Clause, at: datetime) -> Words | None:
+        """The deadline of a single task that was assigned at an instant."""
+        due = clause.obligation["due"]
+        match due["kind"]:
+            case "open_ended" | "by_reference":
+                return None
+            case "relative":
+                issued_on = date.fromisoformat(clause.said.data["issued_on"])
+                start = day_of(at) if due.get("after") == "assigned" else issued_on
                 working = due.get("unit") == "working"
                 nominal = self.calendar.walk(start, due["days"]) if working else start + timedelta(days=due["days"])
-            elif due["boundary"] == "within":
-                nominal = end_of_month(date.fromisoformat(f"{due['period']}-01"))
-            else:
-                nominal = date.fromisoformat(due["day"]) - timedelta(days=due["boundary"] == "before")
-            task.give_deadline(
-                nominal, rolls=due.get("boundary") != "before", key=said.key, at=said.at, hour=due.get("hour")
-            )
+                return Words(nominal, "by")
+            case _ if due["boundary"] == "within":
+                return Words(end_of_month(date.fromisoformat(f"{due['period']}-01")), "within")
+        nominal = date.fromisoformat(due["day"]) - timedelta(days=due["boundary"] == "before")
+        return Words(nominal, due["boundary"], due.get("hour"))
 
     def _opened_by_clock(self, task_id: str) -> bool:
         return self.observed.exists(task_id) and not self.observed.predecessor(task_id)
@@ -351,6 +397,9 @@ class Province:
                 continue
             if said.type == "obligation.suspended":
                 leave_out(task, said)
+                continue
+            if said.type == "directive.issued":
+                revise(task, said)
                 continue
             if task.assigned_at >= said.at + PARKED_MAX:
                 self.outcomes[said.key] = ("rejected", "unknown_task")
@@ -399,6 +448,8 @@ class Province:
         seen = sorted((one for one in foreign if one.key in places), key=lambda one: len(places[one.key][0]))
         money = [one for one in foreign if one.key not in places and one.type == "budget.allocated"]
         money.sort(key=lambda one: one.place)
+        # A revision that left none found nothing to correct; a later one comes after it.
+        silent = [one for one in foreign if one.key not in places and one.type == "directive.issued"]
         for one in seen:
             before, reached = places[one.key]
             # What left no fact was already so; it lies in one partition with what it came before.
@@ -409,6 +460,7 @@ class Province:
             # After an end everything leaves a fact, a rejection; what left none came before it. Who waits for a human
             # goes on: what left none there came before it if it was received before.
             ends = one.type in {"directive.revoked", "obligation.suspended"} or (moves and not asks)
+            ends = ends or (one.type == "directive.issued" and not {task.agency, *task.led} & set(one.data["leads"]))
             while any(said.key in before for said in own) or (
                 own and not self._left_a_fact(task, own[0]) and (ends or (asks and own[0].at < one.at))
             ):
@@ -421,10 +473,14 @@ class Province:
             if moves:
                 late = [said.key for said in own if said.at < one.at - CLOSE]
                 assert not late, f"moved before {late}, said of {task.task_id} before it was to move"
+            while one.type == "directive.issued" and silent and silent[0].place < one.place:
+                yield silent.pop(0)
             yield one
         yield from own
         yield from money
-        yield from (one for one in foreign if one.key not in places and one.type != "budget.allocated")
+        yield from silent
+        alike = {"budget.allocated", "directive.issued"}
+        yield from (one for one in foreign if one.key not in places and one.type not in alike)
 
     def _left_a_fact(self, task: Task, said: Said) -> bool:
         return self.observed.facts_before(task.task_id, said.key) is not None

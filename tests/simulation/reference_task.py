@@ -64,6 +64,25 @@ def day_of(instant: datetime) -> date:
     return instant.astimezone(ICT).date()
 
 
+class Words(NamedTuple):
+    """What makes a deadline of the directive the same as another."""
+
+    nominal: date
+    boundary: str
+    hour: str | None = None
+
+
+@dataclass(frozen=True)
+class Revised:
+    """What a revision says of a clause."""
+
+    leads: list[str]
+    helpers: list[str]
+    automatic: bool
+    due: Callable[[datetime], Words | None]
+    """Its deadline, for a task assigned at an instant."""
+
+
 @dataclass
 class Task:
     """A task's facts. Field names and order of entries as on the wire; a cause is the id of its event."""
@@ -89,7 +108,11 @@ class Task:
     cooperating: list[str] = field(default_factory=list)
     contributions: list[Entry] = field(default_factory=list)
     occasions: list[Said] = field(default_factory=list)
-    """What was said of its clause: a day that was named, a pause that began before it."""
+    """What was said of its clause: a day that was named, a pause that began before it, a revision."""
+    revised_by: tuple[int, int] | None = None
+    """Where the latest revision stands that it follows; an earlier one is not taken back."""
+    led: tuple[str, ...] = ()
+    """Who had it before its agency, the first one first."""
     succession: str | None = None
     """Why a human must say who takes over from an agency that is no more."""
     ended: Entry | None = None
@@ -130,12 +153,15 @@ class Task:
 
     # -- time ------------------------------------------------------------------------------------------------------
 
-    def give_deadline(self, nominal: date, *, rolls: bool, key: str, at: datetime, hour: str | None = None) -> None:
+    def give_deadline(
+        self, nominal: date, *, rolls: bool, key: str, at: datetime, hour: str | None = None, words: Words | None = None
+    ) -> None:
+        """`words`: of the directive, which a later revision may correct."""
         legal = self.calendar.forward(nominal) if rolls else nominal
         due_at = local(legal, time.fromisoformat(hour)) if hour else local(legal + timedelta(days=1))
         operational = self.calendar.walk(nominal, 0)
         dates = {"nominal": nominal, "legal": legal, "operational": operational, "due_at": due_at}
-        self.deadlines.append({"version": len(self.deadlines) + 1, **dates, "cause": key, "since": at})
+        self.deadlines.append({"version": len(self.deadlines) + 1, **dates, "cause": key, "since": at, "words": words})
 
     def _plan(self) -> list[tuple[datetime, str, str]]:
         """What time would do, in order: when, kind, id."""
@@ -398,6 +424,32 @@ def leave_out(task: Task, said: Said) -> None:
         task.tell("cancelled", "period_suspended", said.key)
 
 
+def revise(task: Task, said: Said) -> None:
+    """An open task follows the words of its clause; one that the clause knows no more ends."""
+    if not task.open or (task.revised_by and said.place <= task.revised_by):
+        return
+    task.revised_by = said.place
+    words: Revised | None = said.data["revised"]
+    first = (*task.led, task.agency)[0]
+    if words is None or not {first, task.agency} & set(words.leads):
+        task.ended = {"how": "discontinued", "successor": None, "cause": said.key}
+        task.tell("cancelled", "no_longer_named" if words else "clause_withdrawn", said.key)
+        return
+    cooperating = [one for one in words.helpers if one not in (*task.led, task.agency)]
+    differs = (cooperating, words.automatic) != (task.cooperating, task.automatic)
+    task.cooperating, task.automatic = cooperating, words.automatic
+    old = task.deadlines[-1] if task.deadlines else None
+    due = words.due(task.deadlines[0]["since"] if old else task.assigned_at)
+    if due is not None and (old is None or (old["words"] is not None and old["words"] != due)):
+        rolls = due.boundary != "before"
+        task.give_deadline(due.nominal, rolls=rolls, key=said.key, at=said.at, hour=due.hour, words=due)
+        task.tell("corrected", "deadline_corrected", said.key)
+        waiting = task.results[-1]["at"] if task.results and not task.results[-1]["verdict"] else said.at
+        task.retract_in_time(waiting, "deadline_corrected", said.key)
+    elif differs:
+        task.tell("corrected", "directive_corrected", said.key)
+
+
 @command("task.suspended")
 def _suspended(task: Task, said: Said) -> str:
     if task.suspended:
@@ -469,11 +521,11 @@ def hand_over(task: Task, agency: str, key: str, at: datetime, *, with_work: boo
     task.heirs.append(
         Task(
             successor(task, agency), agency, task.reviewer, task.automatic, key, at, task.calendar,
-            predecessor=task.task_id,
+            predecessor=task.task_id, led=(*task.led, task.agency),
             deadlines=copied(task.deadlines), milestones=copied(stands), allocations=copied(task.allocations),
             disbursements=copied(task.disbursements), suspensions=copied(task.suspensions),
             cooperating=[one for one in task.cooperating if one != agency],
-            occasions=task.occasions,
+            occasions=task.occasions, revised_by=task.revised_by,
             progress=task.progress if with_work else None,
             results=copied(task.results, with_work), extensions=copied(task.extensions, with_work),
             obstacles=copied(task.obstacles, with_work), contributions=copied(task.contributions, with_work),

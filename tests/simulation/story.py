@@ -263,14 +263,50 @@ class Story:
             if not self._changes and chance.random() < 0.2:
                 again = {**data, "title": "Thông báo (sửa)", "revision": chance.randint(1, 2)}
                 self._say(issued + chance.uniform(0, 99) * HOUR, "directive.issued", again, OFFICE)
+            if not self._changes and chance.random() < 0.4:
+                tasks += self._corrections(data, issued)
             if not self._changes and chance.random() < 0.25:
                 withdrawn = {"directive": directive, "reason": "thay thế", "document": data["obligations"][0]["_doc"]}
                 self._say(issued + chance.uniform(1, 800) * HOUR, "directive.revoked", withdrawn, OFFICE)
-            for one in obligations:
-                del one["_doc"]
+            for _, _, event_type, said, _, _ in self._said:
+                for one in said["obligations"] if event_type == "directive.issued" else ():
+                    one.pop("_doc", None)
         if chance.random() < 0.5:
             tasks.append((START, f"{PROVINCE}/TB-9/II.1/{chance.choice(AGENCIES)}"))
         return tasks
+
+    def _corrections(self, data: Data, issued: datetime) -> list[tuple[datetime, str]]:
+        """Later revisions that change something: clauses are added, corrected and left out (for good). Returns some of
+        the tasks that they name."""
+        chance, made = self.chance, []
+        for revision in range(2, chance.randint(3, 4)):
+            at = min(issued + chance.triangular(1, 24 * 40, 24 * 6) * HOUR, LAST)
+            kept = [one for one in data["obligations"] if chance.random() < 0.8]
+            obligations = [self._corrected(one, issued) for one in kept]
+            if not obligations or chance.random() < 0.3:
+                obligations.append(self._obligation(f"II.{2 + revision}", issued))
+            data = {**data, "revision": revision, "obligations": obligations}
+            self._say(at, "directive.issued", data, OFFICE)
+            named = [(one["due"], task_id) for one in obligations for task_id in task_ids(data["directive"], one)]
+            self._due |= {task_id: due_about(due, task_id, issued) for due, task_id in named}
+            made += [(at, task_id) for _, task_id in chance.sample(named, min(len(named), 3))]
+        return made
+
+    def _corrected(self, obligation: Data, issued: datetime) -> Data:
+        """What a revision says of a clause that stood before; of one that makes its tasks later, only the same."""
+        chance, due, changes = self.chance, obligation["due"], {}
+        if due["kind"] in {"recurring", "conditional"}:
+            return obligation
+        if chance.random() < 0.5:
+            drawn = [due_rule(chance, issued.date()) for _ in range(40)]
+            changes["due"] = next((one for one in drawn if one["kind"] == due["kind"]), due)
+        if chance.random() < 0.3:
+            changes["leads"] = chance.sample(AGENCIES, chance.randint(1, 3))
+        if chance.random() < 0.3:
+            changes["cooperating"] = chance.sample(AGENCIES, chance.randint(0, 2))
+        if chance.random() < 0.2:
+            changes["acceptance"] = chance.choice(("automatic", "reviewer"))
+        return {**obligation, **changes}
 
     def _occasions(self, directive: str, obligation: Data, issued: datetime) -> list[tuple[datetime, str]]:
         """What is said of one clause after it was issued; returns the tasks that it makes."""
