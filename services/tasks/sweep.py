@@ -12,7 +12,7 @@ from services.tasks import metrics
 from services.tasks.directives import DirectiveKeeper
 from services.tasks.domain.deadlines import RecurringRule
 from services.tasks.domain.decision import Rulebook
-from services.tasks.domain.directive import as_of, obligation_id_of, period_tasks
+from services.tasks.domain.directive import as_of, obligation_id_of, period_tasks, shared_by
 from services.tasks.domain.recurrence import next_opening, opened_by
 from services.tasks.folding import parked_submission
 from services.tasks.handlers import PARKED_HOURS_MAX, TaskHandlers
@@ -183,9 +183,17 @@ class Sweep:
         opens_at = await self._store.next_opening(obligation_id_of(one.task_id))
         if opens_at is not None and opens_at <= given_up_at:
             return False
-        if await self._registry.may_be_moved_to(one.task_id, province):
+        if await self._registry.may_be_moved_to(one.task_id, province) or await self._may_be_reassigned_to(one):
             return False
         return not await self._store.existing([one.task_id])
+
+    async def _may_be_reassigned_to(self, parked: Parked) -> bool:
+        """Whether what was received before it waits for another agency's share of the same: it may be what gives this
+        agency its own. The one that was received first waits for none."""
+        everywhere = await self._store.parked_task_ids(range(SUBMISSIONS.partitions))
+        others = [one for one in everywhere if one != parked.task_id and shared_by(one) == shared_by(parked.task_id)]
+        waiting = await self._store.parked_for(others) if others else ()
+        return any((one.received_at, one.key) < (parked.received_at, parked.key) for one in waiting)
 
     def forget(self) -> None:
         """What is due has to be asked for: others may have written, or the partitions are others now."""

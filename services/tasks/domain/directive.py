@@ -137,6 +137,12 @@ def obligation_id_of(task_id: str) -> str:
     return "/".join(task_id.split("/")[:3])
 
 
+def shared_by(task_id: str) -> tuple[str, ...]:
+    """What the shares of all its agencies have in common: the obligation and, where it recurs, the period."""
+    parts = task_id.split("/")
+    return (*parts[:3], *parts[4:])
+
+
 def tasks_of(obligation: Obligation, *, until: datetime, recorded_at: datetime, rules: Rules) -> Iterator[Task]:
     """The tasks an obligation has made by an instant; for a recurring one, those of all periods begun."""
     due = obligation.due

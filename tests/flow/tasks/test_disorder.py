@@ -474,3 +474,35 @@ async def test_what_a_sleeper_applied_is_not_applied_again_because_another_parke
 
     assert [one.what for one in await service.history(TASK)] == ["assigned", "result_received"]
     assert await service.outcome("early") == ("applied", "applied")
+
+
+async def test_nothing_is_given_up_while_a_reassignment_that_makes_its_task_waits_too(service: Service) -> None:
+    """INVARIANT: whoever was told to report is heard, also while the replica that is to say so is away."""
+    await service.on(
+        say("task.reassigned", MOVE, by=OFFICE, event_id="move", received="2024-10-14 08:31"),
+        say("task.acknowledged", {"task_id": HEIR}, by="H48.22", event_id="heir", received="2024-10-14 08:40"),
+    )
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"])))
+    times = dict.fromkeys(range(PARTITIONS), at("2024-10-15 09:00"))
+    await service.store.note_times(times)
+
+    await service.sweep.settle_parked([await service.partition_of(HEIR)], times)
+    assert (await service.outcome("heir"))[0] == "parked"
+
+    for _ in range(2):
+        await settle(service, times)
+    assert await service.outcome("move") == ("applied", "applied")
+    assert await service.outcome("heir") == ("applied", "applied")
+
+
+async def test_two_that_wait_for_shares_of_a_clause_that_never_comes_do_not_wait_for_each_other(
+    service: Service,
+) -> None:
+    await service.on(
+        say("task.acknowledged", {"task_id": TASK}, event_id="one", received="2024-10-14 08:31"),
+        say("task.acknowledged", {"task_id": HEIR}, by="H48.22", event_id="other", received="2024-10-14 08:31"),
+    )
+    for _ in range(2):
+        await settle(service, dict.fromkeys(range(PARTITIONS), at("2024-10-15 09:00")))
+
+    assert await service.outcome("one") == await service.outcome("other") == ("rejected", "unknown_task")
