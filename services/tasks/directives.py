@@ -84,6 +84,13 @@ class DirectiveKeeper:
             return "issued by another process"
         before = await self._store.obligations_of(province, data.directive)
         known = {obligation_id: state.obligation for obligation_id, state in before.items()}
+        taken_away = [one.clause for one in obligations if one.takes_its_day_away(known.get(one.obligation_id))]
+        if taken_away:
+            return Problem(
+                ProblemKind.DAY_TAKEN_AWAY,
+                f"{', '.join(taken_away)}: tasks have a last day by the revision before and would have none by this "
+                "one; leave the clause out and add another without a day",
+            )
         obligations = [one.following(known.get(one.obligation_id)) for one in obligations]
         rules = self._rulebook.of(province)
         made = (

@@ -38,6 +38,7 @@ class ProblemKind(StrEnum):
     ALREADY_SUSPENDED = "already_suspended"
     NOT_SUSPENDED = "not_suspended"
     DAY_TOO_EARLY = "day_too_early"
+    DAY_TAKEN_AWAY = "day_taken_away"
     TOO_MANY_TASKS = "too_many_tasks"
     ALREADY_REORGANISED = "already_reorganised"
     WRONG_SUCCESSORS = "wrong_successors"

@@ -6,9 +6,13 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 from services.tasks.domain.deadlines import (
+    ByReferenceRule,
     ConditionalRule,
     DueRule,
+    FixedRule,
+    OpenEndedRule,
     RecurringRule,
+    RelativeRule,
     single_deadline,
     triggered_deadline,
 )
@@ -101,6 +105,17 @@ class Obligation:
             ruled=before.ruled_by if before.due == self.due else None,
             joined=tuple(since[one] for one in self.leads if one in since),
         )
+
+    def takes_its_day_away(self, before: "Obligation | None") -> bool:
+        """Whether tasks that have a day by what stood before would have none by what stands now."""
+        if before is None or before.withdrawn:
+            return False
+        match before.due, self.due:
+            case (FixedRule() | RelativeRule(), OpenEndedRule() | ByReferenceRule()):
+                return True
+            case (ConditionalRule(days=int()), ConditionalRule(days=None)):
+                return True
+        return False
 
     @property
     def pause(self) -> Pause | None:

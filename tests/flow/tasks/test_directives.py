@@ -96,6 +96,41 @@ async def test_a_corrected_rhythm_opens_its_own_periods(service: Service) -> Non
     assert tasks == {"2024-10": "discontinued", "2024-Q4": "assigned", "2025-Q1": "assigned"}
 
 
+FIXED = {"kind": "fixed", "boundary": "by", "day": "2024-11-15"}
+WHEN = {"kind": "conditional", "trigger": "khi phát sinh"}
+REFERENCE = {"kind": "by_reference", "reference": "theo quy định"}
+
+
+@pytest.mark.parametrize(
+    ("due", "then"),
+    [
+        (FIXED, {"kind": "open_ended"}),
+        (FIXED, REFERENCE),
+        ({"kind": "relative", "days": 5}, {"kind": "open_ended"}),
+        ({**WHEN, "days": 3}, WHEN),
+    ],
+)
+async def test_a_revision_cannot_leave_a_clause_without_the_day_its_tasks_have(
+    service: Service, due: dict[str, Any], then: dict[str, Any]
+) -> None:
+    """INVARIANT: nobody is called late by a day that the directive no longer names."""
+    await service.on(*REGISTRY, directive(obligation(due=due)))
+
+    await service.on(revision(obligation(due=then), obligation("II.1.d")))
+
+    assert await service.outcome("revision-2") == ("rejected", "day_taken_away")
+    assert "leave the clause out and add another" in await service.detail("revision-2")
+    assert "H48/TB-1/II.1.d/H48.21" not in await service.tasks()
+
+
+async def test_a_clause_that_was_left_out_may_come_back_without_a_day(service: Service) -> None:
+    await service.on(*REGISTRY, directive(obligation(due=FIXED)), revision(obligation("II.1.d")))
+
+    await service.on(revision(obligation("II.1.d"), obligation(due=REFERENCE), number=3))
+
+    assert await service.outcome("revision-3") == ("applied", "applied")
+
+
 async def test_a_directive_with_a_circle_is_rejected_and_one_without_time_is_flagged(service: Service) -> None:
     circle = directive(
         obligation("I.1", feeds=["I.2"]), obligation("I.2", feeds=["I.1"]), directive="CV-2", event_id="circle"
