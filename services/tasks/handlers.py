@@ -12,11 +12,10 @@ from itertools import islice
 import structlog
 
 from services.tasks import metrics, wire
-from services.tasks.domain.calendar import local_day
 from services.tasks.domain.commands import Command, Contribute, Reassign
 from services.tasks.domain.decide import decide, reject
 from services.tasks.domain.decision import Decision, Reason, Rulebook
-from services.tasks.domain.succession import Move, succeed, successor_id
+from services.tasks.domain.succession import Move, in_effect, succeed, successor_id, with_predecessors
 from services.tasks.domain.task import Cause, Task
 from services.tasks.folding import Fold, Submission, is_foreign, new_token, parked_submission
 from services.tasks.ports import (
@@ -30,6 +29,7 @@ from services.tasks.ports import (
     Verdict,
     Write,
 )
+from services.tasks.registry import RegistryKeeper
 from services.tasks.telling import Teller
 from services.tasks.writing import RACES_MAX, TaskWriter, lost_races, owed_by
 from shared.contracts.codec import Event
@@ -56,6 +56,7 @@ class TaskHandlers:
         clock: Clock,
         rulebook: Rulebook,
         writer: TaskWriter,
+        registry: RegistryKeeper,
         shape: Callable[[Submission], Awaitable[None]],
         *,
         tasks_together: int,
@@ -65,6 +66,7 @@ class TaskHandlers:
         self._clock = clock
         self._rulebook = rulebook
         self._writer = writer
+        self._registry = registry
         self._shape = shape
         self._tasks_together = tasks_together
 
@@ -237,7 +239,9 @@ class TaskHandlers:
 
     async def _decide(self, task: Task, command: Command, cause: Cause, *, time_passes: bool) -> Decision:
         if isinstance(command, Contribute):
-            command = replace(command, stands_for=await self._predecessors(task, cause))
+            edges = (await self._registry.edges()).get(task.province, {})
+            spoken_for = with_predecessors(cause.actor, in_effect(edges, cause.received_at))
+            command = replace(command, stands_for=spoken_for)
         return decide(task, command, cause=cause, rules=self._rulebook.of(task.province), time_passes=time_passes)
 
     async def _reassign(self, task: Task, command: Reassign, cause: Cause, *, time_passes: bool) -> Move:
@@ -257,22 +261,6 @@ class TaskHandlers:
         if decision.rejected or other is not None:
             return Move(decision, None)
         return Move(decision, succeed(decision.task, command.to_agency, cause, with_work=asked))
-
-    async def _predecessors(self, task: Task, cause: Cause) -> frozenset[str]:
-        """Cooperating agencies that were reorganised into the one that speaks, at one remove or several."""
-        day = local_day(cause.received_at).isoformat()
-        stands_for = {code: {code} for code in task.cooperating}
-        left, seen = set(task.cooperating), set(task.cooperating)
-        while left:
-            entries = await self._store.entries(Registry.AGENCIES, [f"{task.province}/{code}" for code in left])
-            left = set()
-            for record in (entry.data for entry in entries.values()):
-                if record["valid_to"] and record["valid_to"] < day:
-                    for heir in record["successors"]:
-                        stands_for.setdefault(heir, set()).update(stands_for[record["code"]])
-                        left |= {heir} - seen
-            seen |= left
-        return frozenset(stands_for.get(cause.actor, ()))
 
     async def _park(self, submissions: Sequence[Submission]) -> None:
         """Keep what is about a task that is not known; its directive may be on its way."""

@@ -47,7 +47,7 @@ def wire_up(
     directives = DirectiveKeeper(store, writer, registry, partition_of, rulebook)
     shaping = Shaping(registry, directives, teller, clock)
     handlers = TaskHandlers(
-        store, teller, clock, rulebook, writer, shaping.on_submission, tasks_together=tasks_together
+        store, teller, clock, rulebook, writer, registry, shaping.on_submission, tasks_together=tasks_together
     )
     upkeep = Upkeep(store, writer, registry, clock, rulebook)
     sweep = Sweep(store, teller, handlers, partition_of, clock, rulebook, writer, registry, directives, upkeep)

@@ -153,6 +153,11 @@ def with_successors(agencies: Iterable[str], edges: Mapping[str, Edge]) -> froze
     return frozenset(found)
 
 
+def in_effect(edges: Mapping[str, Edge], at: datetime) -> dict[str, Edge]:
+    """What had become of agencies by an instant."""
+    return {code: edge for code, edge in edges.items() if edge.effective_at <= at}
+
+
 def with_predecessors(agency: str, edges: Mapping[str, Edge]) -> frozenset[str]:
     """An agency and all that became it, at one remove or several."""
     found = {agency}
