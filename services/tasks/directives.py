@@ -79,7 +79,7 @@ class DirectiveKeeper:
         obligations = await self._expand(data, province, cause)
         if isinstance(obligations, Problem):
             return obligations
-        if (await self._store.ledger([key]))[key].outcome.final:
+        if await self._is_closed(submission):
             # Whoever slept over it names agencies as the registry does now, by what came after this directive.
             return "issued by another process"
         before = await self._store.obligations_of(province, data.directive)
@@ -179,7 +179,7 @@ class DirectiveKeeper:
             return await self._align(task, by_clause.get(task.clause), obligations[0].source, cause, rules, edges)
 
         ids = await self._store.open_task_ids(province, directive)
-        if (await self._store.ledger([submission.entry.key]))[submission.entry.key].outcome.final:
+        if await self._is_closed(submission):
             # Whoever slept over this revision finds tasks here that were opened after it.
             return 0
         return await self._change_tasks(ids, step, of=as_step(submission))
@@ -324,6 +324,9 @@ class DirectiveKeeper:
             return correction.give_day(task, rule, document, cause=cause, rules=rules)
 
         ids = await self._store.open_task_ids(province, data.directive, data.clause)
+        if await self._is_closed(submission):
+            # Whoever slept over it finds tasks here that were opened after it.
+            return "dated by another process"
         dated = await self._change_tasks(ids, step, of=as_step(submission))
         return f"{dated} tasks dated, {len(ids) - dated} had a day"
 
@@ -354,6 +357,11 @@ class DirectiveKeeper:
 
         too_early = await self._change_tasks(ids, step)
         return f"no period opens from {local_day(cause.received_at)} on; {too_early} opened since then ended"
+
+    async def _is_closed(self, submission: Submission) -> bool:
+        """Whether some process did all that is to be done for a submission. What follows it may be done by now, too."""
+        key = submission.entry.key
+        return (await self._store.ledger([key]))[key].outcome.final
 
     async def _obligation(self, province: str, directive: str, clause: str) -> Obligation | Problem:
         known = await self._store.directive(province, directive)

@@ -476,6 +476,10 @@ class Province:
             while one.type == "directive.issued" and silent and silent[0].place < one.place:
                 yield silent.pop(0)
             yield one
+            # Of two words on one allocation the later one stands; an earlier one that comes after it leaves no fact.
+            overtaken = [said for said in money if _is_overtaken(said, one)]
+            money = [said for said in money if said not in overtaken]
+            yield from overtaken
         yield from own
         yield from money
         yield from silent
@@ -484,6 +488,11 @@ class Province:
 
     def _left_a_fact(self, task: Task, said: Said) -> bool:
         return self.observed.facts_before(task.task_id, said.key) is not None
+
+
+def _is_overtaken(money: Said, by: Said) -> bool:
+    same = by.type == money.type and by.data["allocation_id"] == money.data["allocation_id"]
+    return same and money.at < by.at
 
 
 def end_of_month(day: date) -> date:

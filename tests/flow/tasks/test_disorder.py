@@ -403,6 +403,29 @@ async def test_whoever_slept_over_a_revision_does_not_take_it_back(
     assert (await service.task(TASK)).title == "Ba"
 
 
+async def test_whoever_slept_over_a_named_day_names_none_for_what_opened_afterwards(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: the same submissions give the same state: what is opened after a day was named has none by it."""
+    when = {"kind": "conditional", "trigger": "khi phát sinh"}
+    await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"], due=when)))
+    clause = {"directive": "TB-1", "clause": "II.1.h"}
+    day = {**clause, "due": {"kind": "fixed", "boundary": "by", "day": "2024-12-15"}, "document": DOCUMENT}
+    records = await service.receive(say("obligation.dated", day, by=OFFICE, event_id="day"))
+    listed = MemoryTaskStore.open_task_ids
+
+    async def sleeps(store: MemoryTaskStore, *asked: Any) -> Any:
+        monkeypatch.undo()
+        await service.handlers.on_submissions(records)
+        await service.on(say("obligation.triggered", {**clause, "occurred_on": "2024-10-14"}, by=OFFICE))
+        return await listed(store, *asked)
+
+    monkeypatch.setattr(MemoryTaskStore, "open_task_ids", sleeps)
+    await service.handlers.on_submissions(records)
+
+    assert (await service.task(f"{TASK}/2024-10-14")).deadline is None
+
+
 async def test_a_revision_that_changes_nothing_gives_a_successor_no_other_day(service: Service) -> None:
     """INVARIANT: whoever takes a task over has the days that were left of it, for a revision too."""
     words = obligation("II.1.h", ["H48.21"], due={"kind": "relative", "days": 20, "after": "assigned"})
