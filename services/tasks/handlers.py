@@ -190,7 +190,7 @@ class TaskHandlers:
         for one in reversed(parked):
             here = waiting[one.task_id]
             if one.key in ledger and all(known.entry.key != one.key for known in here):
-                here.insert(0, parked_submission(one, ledger[one.key]))
+                here.insert(_place(here, one), parked_submission(one, ledger[one.key]))
 
     async def _drop_settled(self, waiting: Mapping[str, list[Submission]]) -> None:
         """A parked submission whose ledger entry, read after its task, is closed was applied or given up."""
@@ -288,3 +288,14 @@ class TaskHandlers:
         if buried is not None:
             await self._store.bury(buried, recorded_at=self._clock.now())
         metrics.SUBMISSIONS.labels(Outcome.DEAD.value, reason).inc()
+
+
+def _place(here: Sequence[Submission], parked: Parked) -> int:
+    """Where a parked one belongs: first, or right after what stands before it in the same partition."""
+    partition, offset = parked.position
+    before = [
+        place
+        for place, one in enumerate(here, 1)
+        if one.position.partition == partition and one.position.offset < offset
+    ]
+    return max(before, default=0)

@@ -338,6 +338,31 @@ async def test_nothing_is_given_up_whose_task_is_being_moved_in_many_steps(servi
     assert await service.outcome("new") == ("applied", "applied")
 
 
+async def test_whoever_slept_applies_what_was_parked_meanwhile_in_the_order_of_the_records(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: the order per task is that of its records, also of those that one process has and another parked."""
+
+    def progress(percent: int) -> tuple[str, dict[str, Any]]:
+        data = {"task_id": TASK, "percent": percent}
+        return say("task.progress_reported", data, event_id=f"p{percent}", received="2024-10-14 08:31")
+
+    records = await service.receive(progress(10), progress(20), progress(30))
+    read = MemoryTaskStore.tasks
+
+    async def sleeps(store: MemoryTaskStore, ids: Sequence[str]) -> Any:
+        monkeypatch.undo()
+        await service.handlers.on_submissions(records)
+        await service.on(*REGISTRY, directive(obligation("II.1.h", ["H48.21"])))
+        return await read(store, ids)
+
+    monkeypatch.setattr(MemoryTaskStore, "tasks", sleeps)
+    await service.handlers.on_submissions(records[:2])
+
+    reported = [one.new for one in await service.history(TASK) if one.what == "progressed"]
+    assert reported == ["10%", "20%", "30%"]
+
+
 async def test_whoever_slept_while_a_directive_was_issued_and_revoked_does_not_reject_it(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
