@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import pydantic_core
 import structlog
@@ -31,10 +31,13 @@ from shared.runtime.bearer import scope_challenge, token_challenge
 log = structlog.get_logger()
 
 EVENTS_PATH: Final = "/v1/events"
+SCHEMAS_PATH: Final = "/v1/schemas"
+SCHEMA: Final = "application/schema+json"
 FAULTS_MAX: Final = 100
 """How many faults one answer lists."""
 
 _STATUS: Final = {
+    Code.UNKNOWN_PARAMETER: 400,
     Code.MALFORMED_JSON: 400,
     Code.TOO_DEEP: 400,
     Code.TOKEN_MISSING: 401,
@@ -94,6 +97,7 @@ class Asked:
     encoding: bytes = b""
     length: int | None = None
     traceparent: str | None = None
+    dry_run: bool = False
     attributes: list[tuple[bytes, bytes]] = field(default_factory=list)
     credential: Credential | None = None
     bytes_read: int = 0
@@ -118,6 +122,7 @@ class EventsEndpoint:
         began = time.perf_counter()
         asked = _head(scope["headers"])
         try:
+            asked.dry_run = _is_dry_run(scope["query_string"])
             answer = await self._answer(asked, receive)
         except RefusedError as refused:
             answer = problem(refused, retry_after_seconds=self._settings.retry_after_seconds)
@@ -137,24 +142,20 @@ class EventsEndpoint:
         media_type = _media_type(asked)
         body = await self._body(asked, receive)
         received_at = self._intake.received_at()
-        match media_type:
-            case wire.JSON:
-                receipt = await self._intake.accept(
-                    asked.credential,
-                    lambda: wire.from_binary(asked.attributes, body),
-                    received_at=received_at,
-                    traceparent=asked.traceparent,
-                )
-            case _:
-                receipt = await self._intake.accept(
-                    asked.credential,
-                    lambda: wire.parse(body),
-                    received_at=received_at,
-                    traceparent=asked.traceparent,
-                    is_batch=media_type == wire.BATCH,
-                )
+        is_batch = media_type == wire.BATCH
+
+        def parse() -> Any:
+            return wire.from_binary(asked.attributes, body) if media_type == wire.JSON else wire.parse(body)
+
+        if asked.dry_run:
+            checked = self._intake.check(asked.credential, parse, received_at=received_at, is_batch=is_batch)
+            asked.events = len(checked)
+            return _checked(checked)
+        receipt = await self._intake.accept(
+            asked.credential, parse, received_at=received_at, traceparent=asked.traceparent, is_batch=is_batch
+        )
         asked.events = len(receipt.submissions)
-        return _many(receipt) if media_type == wire.BATCH else _one(receipt)
+        return _many(receipt) if is_batch else _one(receipt)
 
     async def _body(self, asked: Asked, receive: Receive) -> bytes:
         limit = self._settings.body_bytes_max
@@ -207,6 +208,16 @@ def _head(headers: Sequence[tuple[bytes, bytes]]) -> Asked:
     return asked
 
 
+def _is_dry_run(query: bytes) -> bool:
+    """Whether the sender only asks. A parameter nobody knows is refused: a misspelt one would send the event."""
+    if not query:
+        return False
+    match parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        case [("dry_run", "true" | "false" as value)]:
+            return value == "true"
+    raise RefusedError(Code.UNKNOWN_PARAMETER, "The one parameter taken here is dry_run, `true` or `false`, once.")
+
+
 def _media_type(asked: Asked) -> str:
     """Which of the three forms this is."""
     media_type, is_utf8 = _content_type(asked.content_types[0] if len(asked.content_types) == 1 else b"")
@@ -257,6 +268,10 @@ def _many(receipt: Receipt) -> Answer:
         ],
     }
     return _accepted(content, [])
+
+
+def _checked(submissions: Sequence[Submission]) -> Answer:
+    return _answer(200, "checked", {"dry_run": True, "valid": len(submissions)}, wire.JSON, [])
 
 
 def _accepted(content: dict[str, Any], headers: Headers) -> Answer:
@@ -331,11 +346,27 @@ def _account(route: str, method: str, answer: Answer, began: float, asked: Asked
 def routes(events: EventsEndpoint) -> list[Route]:
     """What ingest answers beside probes and metrics."""
     description = pydantic_core.to_json(openapi.document())
+    schemas = {name: pydantic_core.to_json(openapi.event_schema(name)) for name in wire.EVENT_TYPES}
+    listed = pydantic_core.to_json({"schemas": [{"type": name, "href": f"{SCHEMAS_PATH}/{name}"} for name in schemas]})
 
     async def described(_: Request) -> Response:
-        return Response(description, media_type="application/json")
+        return Response(description, media_type=wire.JSON)
 
-    return [Route(EVENTS_PATH, events, methods=["POST"]), Route("/openapi.json", described)]
+    async def list_schemas(_: Request) -> Response:
+        return Response(listed, media_type=wire.JSON)
+
+    async def schema_of(request: Request) -> Response:
+        found = schemas.get(request.path_params["type"])
+        if found is None:
+            return problems.problem(404, Code.NOT_FOUND, f"No such event type. {SCHEMAS_PATH} lists those there are.")
+        return Response(found, media_type=SCHEMA)
+
+    return [
+        Route(EVENTS_PATH, events, methods=["POST"]),
+        Route(SCHEMAS_PATH, list_schemas),
+        Route(f"{SCHEMAS_PATH}/{{type}}", schema_of),
+        Route("/openapi.json", described),
+    ]
 
 
 def answer_errors(app: Starlette) -> None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 class Code(StrEnum):
     """Stable words that a sender's program reads. Also metric labels."""
 
+    UNKNOWN_PARAMETER = "unknown_parameter"
     MALFORMED_JSON = "malformed_json"
     TOO_DEEP = "too_deep"
 
