@@ -97,6 +97,7 @@ class Asked:
     encoding: bytes = b""
     length: int | None = None
     traceparent: str | None = None
+    tracestate: str | None = None
     dry_run: bool = False
     attributes: list[tuple[bytes, bytes]] = field(default_factory=list)
     credential: Credential | None = None
@@ -151,8 +152,9 @@ class EventsEndpoint:
             checked = self._intake.check(asked.credential, parse, received_at=received_at, is_batch=is_batch)
             asked.events = len(checked)
             return _checked(checked)
+        trace = wire.trace_of(asked.traceparent, asked.tracestate)
         receipt = await self._intake.accept(
-            asked.credential, parse, received_at=received_at, traceparent=asked.traceparent, is_batch=is_batch
+            asked.credential, parse, received_at=received_at, trace=trace, is_batch=is_batch
         )
         asked.events = len(receipt.submissions)
         return _many(receipt) if is_batch else _one(receipt)
@@ -202,7 +204,11 @@ def _head(headers: Sequence[tuple[bytes, bytes]]) -> Asked:
         elif name == b"content-encoding":
             asked.encoding = value
         elif name == b"traceparent":
-            asked.traceparent = wire.trace_of(value.decode("latin-1"))
+            asked.traceparent = value.decode("latin-1")
+        elif name == b"tracestate":
+            # Several lines are one list.
+            state = value.decode("latin-1")
+            asked.tracestate = f"{asked.tracestate},{state}" if asked.tracestate else state
         elif name.startswith(b"ce-"):
             asked.attributes.append((name[3:], value))
     return asked

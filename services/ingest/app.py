@@ -16,7 +16,7 @@ from shared.runtime.clock import Clock, clock_from
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.errors import is_transient
 from shared.runtime.process import make_app
-from shared.runtime.publishing import Outgoing, Publisher
+from shared.runtime.publishing import CLOUDEVENT, Header, Outgoing, Publisher
 from shared.runtime.tokens import TokenVerifier
 from shared.runtime.watchdog import Watchdog
 
@@ -69,7 +69,7 @@ class KafkaSubmissions:
         self._crash = crash
 
     async def __call__(self, messages: Sequence[Message]) -> None:
-        records = [Outgoing(one.topic, one.key.encode(), one.value) for one in messages]
+        records = [Outgoing(one.topic, one.key.encode(), one.value, _headers(one)) for one in messages]
         try:
             await self._publisher.publish(records, timeout_seconds=self._ack_timeout_seconds)
         except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
@@ -82,3 +82,11 @@ class KafkaSubmissions:
                 self._crash("the producer cannot go on", error)
                 raise NotAcknowledgedError from error
             raise
+
+
+def _headers(message: Message) -> tuple[Header, ...]:
+    """W3C trace context over Kafka: the names that it has in HTTP."""
+    if message.trace is None:
+        return CLOUDEVENT
+    state = (("tracestate", message.trace.state.encode()),) if message.trace.state is not None else ()
+    return (*CLOUDEVENT, ("traceparent", message.trace.parent.encode()), *state)

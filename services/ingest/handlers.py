@@ -12,7 +12,7 @@ from services.ingest.domain.admission import Admission
 from services.ingest.domain.authorisation import SCOPES, Credential, Verdict, authorise
 from services.ingest.domain.refusal import Code, Fault, RefusedError
 from services.ingest.domain.submission import Submission, repeated
-from services.ingest.ports import Clock, Message, NotAcknowledgedError, Publish, TooLargeError
+from services.ingest.ports import Clock, Message, NotAcknowledgedError, Publish, TooLargeError, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,11 @@ class Intake:
         parse: Callable[[], Any],
         *,
         received_at: datetime,
-        traceparent: str | None,
+        trace: Trace | None,
         is_batch: bool = False,
     ) -> Receipt:
         """Take one event, or all events of a batch, or none. Raises RefusedError."""
-        with self._judged(credential, parse, received_at, traceparent, is_batch) as (submissions, messages):
+        with self._judged(credential, parse, received_at, trace, is_batch) as (submissions, messages):
             await self._tell(messages)
         metrics.accepted(one.type for one in submissions)
         return Receipt(received_at, submissions)
@@ -72,7 +72,7 @@ class Intake:
         credential: Credential,
         parse: Callable[[], Any],
         received_at: datetime,
-        traceparent: str | None,
+        trace: Trace | None,
         is_batch: bool,
     ) -> Iterator[tuple[list[Submission], list[Message]]]:
         """Events that their sender may send, as they would be kept; counted as under way meanwhile."""
@@ -82,9 +82,7 @@ class Intake:
         try:
             submissions = self._read(events, is_batch)
             _judge(credential, submissions, is_batch)
-            messages = [
-                wire.message(one, credential, received_at=received_at, traceparent=traceparent) for one in submissions
-            ]
+            messages = [wire.message(one, credential, received_at=received_at, trace=trace) for one in submissions]
             self._measure(messages, is_batch)
             yield submissions, messages
         finally:

@@ -150,6 +150,36 @@ async def test_the_trace_of_the_request_goes_along(door: Door) -> None:
     assert door.published()[0][1]["traceparent"] == trace
 
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OTHER = "00-aaf7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+
+
+@pytest.mark.parametrize(
+    ("own", "headers", "kept"),
+    [
+        (None, [], {}),
+        (None, [("traceparent", TRACE)], {"traceparent": TRACE}),
+        (None, [("traceparent", TRACE), ("tracestate", "a=1"), ("tracestate", "b=2")],
+         {"traceparent": TRACE, "tracestate": "a=1,b=2"}),
+        (OTHER, [], {"traceparent": OTHER}),
+        (OTHER, [("traceparent", TRACE)], {"traceparent": TRACE}),
+        (None, [("traceparent", "00-x"), ("tracestate", "a=1")], {}),
+        (None, [("traceparent", TRACE), ("tracestate", "a" * 513)], {"traceparent": TRACE}),
+    ],
+)  # fmt: skip
+async def test_the_trace_of_the_request_goes_on_in_the_records_headers(
+    door: Door, own: str | None, headers: list[tuple[str, str]], kept: dict[str, str]
+) -> None:
+    """W3C Trace Context; the event's own attribute stays what the sender wrote (CloudEvents distributed tracing)."""
+    await door.post(an_event({"traceparent": own} if own else {}), headers=headers)
+
+    (record,) = door.broker.records
+    found = {name: value.decode() for name, value in record.headers if value is not None and name != "content-type"}
+    assert found == kept
+    if own:
+        assert door.published()[0][1]["traceparent"] == own
+
+
 async def test_unknown_attributes_are_kept(door: Door) -> None:
     await door.post(an_event({"vanban": "186/TTr", "lan": 2, "gap": True}))
 
