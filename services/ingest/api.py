@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from services.ingest import metrics, openapi, wire
+from services.ingest.body import Body
 from services.ingest.domain.admission import Admission
 from services.ingest.domain.authorisation import SCOPES, Credential
 from services.ingest.domain.refusal import Code, RefusedError
@@ -38,6 +39,7 @@ FAULTS_MAX: Final = 100
 
 _STATUS: Final = {
     Code.UNKNOWN_PARAMETER: 400,
+    Code.MALFORMED_ENCODING: 400,
     Code.MALFORMED_JSON: 400,
     Code.TOO_DEEP: 400,
     Code.TOKEN_MISSING: 401,
@@ -160,32 +162,27 @@ class EventsEndpoint:
         return _many(receipt) if is_batch else _one(receipt)
 
     async def _body(self, asked: Asked, receive: Receive) -> bytes:
-        limit = self._settings.body_bytes_max
-        if asked.length is not None and asked.length > limit:
-            raise _too_large(limit)
-        chunks: list[bytes] = []
+        body = Body(is_gzip=_is_gzip(asked.encoding), bytes_max=self._settings.body_bytes_max)
+        body.announced(asked.length)
         try:
             async with asyncio.timeout(self._settings.body_seconds_max):
-                while await self._chunk(asked, receive, chunks):
+                while await self._piece(asked, receive, body):
                     pass
         except TimeoutError as error:
             raise RefusedError(
                 Code.BODY_TOO_SLOW, f"The body took longer than {self._settings.body_seconds_max:.0f} s. Send it again."
             ) from error
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return body.whole()
 
-    async def _chunk(self, asked: Asked, receive: Receive, chunks: list[bytes]) -> bool:
+    async def _piece(self, asked: Asked, receive: Receive, body: Body) -> bool:
         """Read a piece; say whether there is more."""
         received = await receive()
         if received["type"] == "http.disconnect":
             raise _SenderGoneError
-        chunk = received.get("body", b"")
-        if asked.bytes_read + len(chunk) > self._settings.body_bytes_max:
-            raise _too_large(self._settings.body_bytes_max)
-        if not self._admission.enter(bytes=len(chunk)):
+        grew = body.add(received.get("body", b""))
+        if not self._admission.enter(bytes=grew):
             raise RefusedError(Code.OVERLOADED, "Too much is under way. Wait, then send the same again.")
-        asked.bytes_read += len(chunk)
-        chunks.append(chunk)
+        asked.bytes_read += grew
         return bool(received.get("more_body", False))
 
 
@@ -214,6 +211,17 @@ def _head(headers: Sequence[tuple[bytes, bytes]]) -> Asked:
     return asked
 
 
+def _is_gzip(encoding: bytes) -> bool:
+    match encoding.strip().lower():
+        case b"" | b"identity":
+            return False
+        case b"gzip" | b"x-gzip":
+            return True
+    raise RefusedError(
+        Code.UNSUPPORTED_MEDIA_TYPE, "The body's Content-Encoding is not taken here. Send it as gzip, or plain."
+    )
+
+
 def _is_dry_run(query: bytes) -> bool:
     """Whether the sender only asks. A parameter nobody knows is refused: a misspelt one would send the event."""
     if not query:
@@ -227,8 +235,7 @@ def _is_dry_run(query: bytes) -> bool:
 def _media_type(asked: Asked) -> str:
     """Which of the three forms this is."""
     media_type, is_utf8 = _content_type(asked.content_types[0] if len(asked.content_types) == 1 else b"")
-    if asked.encoding.strip().lower() not in {b"", b"identity"}:
-        raise RefusedError(Code.UNSUPPORTED_MEDIA_TYPE, "The body is compressed. Send it without Content-Encoding.")
+    _is_gzip(asked.encoding)
     if not is_utf8:
         raise RefusedError(Code.UNSUPPORTED_MEDIA_TYPE, "The charset is not UTF-8. JSON travels as UTF-8.")
     if media_type in {wire.STRUCTURED, wire.BATCH} or (media_type == wire.JSON and asked.attributes):
@@ -309,7 +316,10 @@ def _advice(refused: RefusedError, status: int, retry_after_seconds: int) -> Hea
     if status == 503:
         return [(b"retry-after", str(retry_after_seconds).encode())]
     if status == 415:
-        return [(b"accept-post", f"{wire.STRUCTURED}, {wire.BATCH}, {wire.JSON}".encode())]
+        return [
+            (b"accept-post", f"{wire.STRUCTURED}, {wire.BATCH}, {wire.JSON}".encode()),
+            (b"accept-encoding", b"gzip"),
+        ]
     # After a 413 the rest of the body is drained unread, so that the sender gets to read the answer.
     return [(b"connection", b"close")] if status == 408 else []
 
@@ -318,10 +328,6 @@ def _answer(status: int, code: str, content: dict[str, Any], media_type: str, he
     body = pydantic_core.to_json(content)
     fixed = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
     return Answer(status, code, body, [*fixed, *headers])
-
-
-def _too_large(limit: int) -> RefusedError:
-    return RefusedError(Code.BODY_TOO_LARGE, f"The body has more than {limit} bytes. Send it in smaller parts.")
 
 
 def _unexpected() -> RefusedError:

@@ -51,7 +51,8 @@ def _post() -> dict[str, Any]:
         "operationId": "postEvents",
         "summary": "Send one event, or a batch of at most 1,000; at most 1 MiB.",
         "description": "A batch is taken whole or not at all. In binary mode the attributes travel as `ce-` headers, "
-        "the body is `data` alone, and pointers in errors still speak of the event in structured mode.",
+        "the body is `data` alone, and pointers in errors still speak of the event in structured mode. With "
+        "`Content-Encoding: gzip` the limits hold for what is sent and for what becomes of it.",
         "security": [{"bearer": []}],
         "parameters": [
             {
@@ -96,8 +97,9 @@ def _post() -> dict[str, Any]:
                 "content": {"application/json": {"schema": {"oneOf": [_ref("Receipt"), _ref("BatchReceipt")]}}},
             },
             "400": _problem(
-                "Not JSON, nested too deep, or a query parameter that is not known.",
+                "Not JSON, nested too deep, not gzip although it says so, or a query parameter that is not known.",
                 Code.MALFORMED_JSON,
+                Code.MALFORMED_ENCODING,
                 Code.TOO_DEEP,
                 Code.UNKNOWN_PARAMETER,
             ),

@@ -9,6 +9,7 @@ class Code(StrEnum):
     """Stable words that a sender's program reads. Also metric labels."""
 
     UNKNOWN_PARAMETER = "unknown_parameter"
+    MALFORMED_ENCODING = "malformed_encoding"
     MALFORMED_JSON = "malformed_json"
     TOO_DEEP = "too_deep"
 

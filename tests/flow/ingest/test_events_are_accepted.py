@@ -1,6 +1,7 @@
 """What a sender gets for a good event, and what stands on the topic then."""
 
 import asyncio
+import gzip
 import json
 from datetime import datetime, timedelta
 from typing import Any
@@ -67,6 +68,16 @@ async def test_binary_mode_is_accepted_like_structured_mode(door: Door) -> None:
     assert code_of(answer) == (202, "accepted"), answer.text
     structured, binary = door.published()
     assert structured == binary
+
+
+async def test_a_compressed_body_is_accepted_like_a_plain_one(door: Door) -> None:
+    events = [an_event({"id": f"e{number}"}) for number in range(100)]
+    body = gzip.compress(json.dumps(events).encode())
+
+    answer = await door.post(body, content_type=BATCH, headers=[("content-encoding", "gzip")])
+
+    assert code_of(answer) == (202, "accepted")
+    assert [content["id"] for _, content in door.published()] == [one["id"] for one in events]
 
 
 async def test_a_batch_is_acknowledged_whole_with_one_moment_of_receipt(door: Door) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import copy
+import gzip
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -128,7 +129,7 @@ async def test_one_foreign_event_refuses_its_whole_batch(door: Door) -> None:
         ("text/plain", [("ce-id", "1")]),
         ("application/cloudevents+xml", []),
         ("application/cloudevents+json; charset=utf-16", []),
-        (STRUCTURED, [("content-encoding", "gzip")]),
+        (STRUCTURED, [("content-encoding", "br")]),
         (STRUCTURED, [("content-type", BATCH)]),
     ],
 )
@@ -139,6 +140,22 @@ async def test_another_media_type_is_415_and_says_which_are_taken(
 
     assert code_of(answer) == (415, "unsupported_media_type")
     assert answer.headers["accept-post"] == f"{STRUCTURED}, {BATCH}, application/json"
+    assert answer.headers["accept-encoding"] == "gzip"
+
+
+async def test_a_compressed_body_that_is_none_is_400(door: Door) -> None:
+    answer = await door.post(an_event(), headers=[("content-encoding", "gzip")])
+
+    assert code_of(answer) == (400, "malformed_encoding")
+
+
+async def test_a_compressed_body_may_not_become_larger_than_a_plain_one(door: Door) -> None:
+    bomb = gzip.compress(b" " * 1024 * 1024 + json.dumps(an_event()).encode())
+
+    answer = await door.post(bomb, headers=[("content-encoding", "gzip")])
+
+    assert code_of(answer) == (413, "body_too_large")
+    assert "dondoc_ingest_in_flight_bytes 0.0" in (await door.client.get("/metrics")).text
 
 
 async def test_plain_json_is_told_what_to_do(door: Door) -> None:
