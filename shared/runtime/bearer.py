@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from shared.contracts.claims import Credential
 from shared.runtime import metrics
+from shared.runtime.keys import KeyMetrics
 from shared.runtime.problems import problem
 from shared.runtime.settings import ReadingSettings
-from shared.runtime.tokens import TokenFault, TokenMetrics, TokenRefusedError, TokenVerifier
+from shared.runtime.tokens import TokenFault, TokenRefusedError, TokenVerifier
 
 log = structlog.get_logger()
 
@@ -30,7 +31,7 @@ SECURITY_SCHEME: Final[dict[str, Any]] = {
 SECURITY: Final[list[dict[str, Any]]] = [{"bearer": []}]
 """For each operation that needs a token."""
 
-COUNTS: Final = TokenMetrics(
+COUNTS: Final = KeyMetrics(
     keys=metrics.VERIFICATION_KEYS,
     keys_refused=metrics.KEYS_REFUSED,
     key_reloads_failed=metrics.KEY_RELOADS_FAILED,
