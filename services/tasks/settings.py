@@ -11,6 +11,8 @@ class Settings(ReadingSettings):
     """What tasks needs beside what every process needs."""
 
     http_port: int = 8081
+    batch_records_max: int = 600
+    """A batch is held until all of it is told; a thousand records at once take ten megabytes more and gain nothing."""
     timer_poll_seconds: float = 0.02
     """Real time between looks at what time does."""
     tasks_together: int = Field(80, ge=1)

@@ -9,6 +9,7 @@ from statistics import median
 from deploy.local.stack import Service
 
 RATIO_TARGET = ">= 0.4"
+APPLY_TARGET = ">= 0.6"
 MEMORY_TARGET = "<= 150"
 NO_TARGET = "none yet"
 KEYS_PER_DUE_TARGET = "<= 1.5"
