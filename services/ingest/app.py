@@ -12,6 +12,7 @@ from services.ingest.domain.admission import Admission
 from services.ingest.handlers import Intake, Limits
 from services.ingest.ports import Message, NotAcknowledgedError, TooLargeError
 from services.ingest.settings import Settings
+from shared.runtime.bearer import key_loops
 from shared.runtime.clock import Clock, clock_from
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.errors import is_transient
@@ -53,6 +54,7 @@ def build(
         routes=api.routes(api.EventsEndpoint(intake, Identify(verify), admission, settings)),
         watchdog=Watchdog(settings.stuck_seconds, crash),
         publisher=publisher,
+        loops=key_loops(verify),
         ready={"keys": keys_are_loaded},
         crash=crash,
     )

@@ -114,7 +114,7 @@ class KeyFile:
 class KeyDownload:
     """Keeps a JWKS file as the issuer publishes it. What was fetched once outlives a restart and the issuer's outage.
 
-    `every_seconds`: between confirmations; sooner, once in `ASKED_SECONDS_MIN`, when somebody shows a key not known yet.
+    `every_seconds`: between confirmations; sooner, once in `ASKED_SECONDS_MIN`, when somebody shows an unknown key.
     """
 
     def __init__(
@@ -150,7 +150,9 @@ class KeyDownload:
     async def turn(self) -> None:
         """Fetch, if it is time to. Never raises: the file before stays."""
         now = self._real_time()
-        wait = min(self._every_seconds, RETRY_SECONDS * 2**self._failures) if self._failures else self._every_seconds
+        wait = self._every_seconds
+        if self._failures:
+            wait = min(wait, RETRY_SECONDS * 2 ** (self._failures - 1))
         if 0 <= now - self._tried_at < (0 if self._asked else wait):
             return
         self._tried_at = now
