@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from services.ingest import metrics, openapi, wire
 from services.ingest.body import Body
 from services.ingest.domain.admission import Admission
 from services.ingest.domain.authorisation import SCOPES, Credential
+from services.ingest.domain.rates import Rates
 from services.ingest.domain.refusal import Code, RefusedError
 from services.ingest.domain.submission import Submission
 from services.ingest.handlers import Intake, Receipt
@@ -64,6 +66,7 @@ _STATUS: Final = {
     Code.INVALID_EVENT: 422,
     Code.UNKNOWN_EVENT_TYPE: 422,
     Code.DUPLICATE_IN_BATCH: 422,
+    Code.TOO_MANY_REQUESTS: 429,
     Code.INTERNAL_ERROR: 500,
     Code.NOT_ACKNOWLEDGED: 503,
     Code.OVERLOADED: 503,
@@ -114,7 +117,10 @@ class _SenderGoneError(Exception):
 class EventsEndpoint:
     """`POST /v1/events`, as bare ASGI: it is the one hot path of the system."""
 
-    def __init__(self, intake: Intake, identify: Identify, admission: Admission, settings: Settings) -> None:
+    def __init__(
+        self, intake: Intake, identify: Identify, admission: Admission, rates: Rates, settings: Settings
+    ) -> None:
+        self._rates = rates
         self._intake = intake
         self._identify = identify
         self._admission = admission
@@ -141,7 +147,9 @@ class EventsEndpoint:
         _account(EVENTS_PATH, "POST", answer, began, asked)
 
     async def _answer(self, asked: Asked, receive: Receive) -> Answer:
-        asked.credential = self._identify(asked.authorizations)
+        asked.credential = credential = self._identify(asked.authorizations)
+        sender = f"{credential.province}/{credential.agency}"
+        self._let_pass(sender)
         media_type = _media_type(asked)
         body = await self._body(asked, receive)
         received_at = self._intake.received_at()
@@ -153,13 +161,28 @@ class EventsEndpoint:
         if asked.dry_run:
             checked = self._intake.check(asked.credential, parse, received_at=received_at, is_batch=is_batch)
             asked.events = len(checked)
+            self._rates.charge(sender, asked.events - 1, time.monotonic())
             return _checked(checked)
         trace = wire.trace_of(asked.traceparent, asked.tracestate)
         receipt = await self._intake.accept(
             asked.credential, parse, received_at=received_at, trace=trace, is_batch=is_batch
         )
         asked.events = len(receipt.submissions)
+        self._rates.charge(sender, asked.events - 1, time.monotonic())
         return _many(receipt) if is_batch else _one(receipt)
+
+    def _let_pass(self, sender: str) -> None:
+        now = time.monotonic()
+        wait = self._rates.wait_seconds(sender, now)
+        if wait > 0:
+            raise RefusedError(
+                Code.TOO_MANY_REQUESTS,
+                f"This agency has sent more than {self._settings.agency_events_per_second:g} events a second for some "
+                "time. Wait as Retry-After says, then send the same again, as batches.",
+                retry_after_seconds=math.ceil(wait),
+            )
+        # Whatever comes of the request: what is refused costs work as well.
+        self._rates.charge(sender, 1, now)
 
     async def _body(self, asked: Asked, receive: Receive) -> bytes:
         body = Body(is_gzip=_is_gzip(asked.encoding), bytes_max=self._settings.body_bytes_max)
@@ -313,8 +336,8 @@ def _advice(refused: RefusedError, status: int, retry_after_seconds: int) -> Hea
     if refused.code is Code.SCOPE_MISSING:
         needed = [scope for scope in SCOPES.values() if any(scope in one.detail for one in refused.faults)]
         return [(b"www-authenticate", scope_challenge(needed).encode())]
-    if status == 503:
-        return [(b"retry-after", str(retry_after_seconds).encode())]
+    if status in {429, 503}:
+        return [(b"retry-after", str(refused.retry_after_seconds or retry_after_seconds).encode())]
     if status == 415:
         return [
             (b"accept-post", f"{wire.STRUCTURED}, {wire.BATCH}, {wire.JSON}".encode()),

@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from services.ingest import api, metrics
 from services.ingest.credentials import Identify
 from services.ingest.domain.admission import Admission
+from services.ingest.domain.rates import Rates
 from services.ingest.handlers import Intake, Limits
 from services.ingest.ports import Message, NotAcknowledgedError, TooLargeError
 from services.ingest.settings import Settings
@@ -47,11 +48,13 @@ def build(
         Limits(settings.batch_events_max, settings.event_bytes_max),
     )
 
+    rates = Rates(settings.agency_events_per_second, settings.agency_events_burst)
+
     async def keys_are_loaded() -> bool:
         return verify.ready()
 
     app = make_app(
-        routes=api.routes(api.EventsEndpoint(intake, Identify(verify), admission, settings)),
+        routes=api.routes(api.EventsEndpoint(intake, Identify(verify), admission, rates, settings)),
         watchdog=Watchdog(settings.stuck_seconds, crash),
         publisher=publisher,
         loops=key_loops(verify),

@@ -114,6 +114,7 @@ def _post() -> dict[str, Any]:
                 Code.UNKNOWN_EVENT_TYPE,
                 Code.DUPLICATE_IN_BATCH,
             ),
+            "429": _problem("This agency sends too much; others go on.", Code.TOO_MANY_REQUESTS) | _retry_after(),
             "500": _problem("An error on our side.", Code.INTERNAL_ERROR),
             "503": _problem(
                 "Not kept as far as we know; send the same again after `Retry-After`.",
@@ -121,9 +122,13 @@ def _post() -> dict[str, Any]:
                 Code.OVERLOADED,
                 Code.KEYS_MISSING,
             )
-            | {"headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}},
+            | _retry_after(),
         },
     }
+
+
+def _retry_after() -> dict[str, Any]:
+    return {"headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}}
 
 
 def _list_schemas() -> dict[str, Any]:
