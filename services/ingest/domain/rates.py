@@ -22,7 +22,7 @@ class Rates:
     def wait_seconds(self, agency: str, now: float) -> float:
         """0 where the agency may send; else how long until it may."""
         left = self._left_of(agency, now)
-        return 0.0 if left > 0 else (1 - left) / self.per_second
+        return max(0.0, (1 - left) / self.per_second)
 
     def charge(self, agency: str, events: int, now: float) -> None:
         """Count events of an agency, also those that were refused."""
