@@ -2,11 +2,12 @@
 
 import asyncio
 import functools
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import pydantic_core
 import structlog
@@ -18,8 +19,10 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from services.ingest import metrics, openapi, wire
+from services.ingest.body import Body
 from services.ingest.domain.admission import Admission
 from services.ingest.domain.authorisation import SCOPES, Credential
+from services.ingest.domain.rates import Rates
 from services.ingest.domain.refusal import Code, RefusedError
 from services.ingest.domain.submission import Submission
 from services.ingest.handlers import Intake, Receipt
@@ -31,10 +34,14 @@ from shared.runtime.bearer import scope_challenge, token_challenge
 log = structlog.get_logger()
 
 EVENTS_PATH: Final = "/v1/events"
+SCHEMAS_PATH: Final = "/v1/schemas"
+SCHEMA: Final = "application/schema+json"
 FAULTS_MAX: Final = 100
 """How many faults one answer lists."""
 
 _STATUS: Final = {
+    Code.UNKNOWN_PARAMETER: 400,
+    Code.MALFORMED_ENCODING: 400,
     Code.MALFORMED_JSON: 400,
     Code.TOO_DEEP: 400,
     Code.TOKEN_MISSING: 401,
@@ -59,6 +66,7 @@ _STATUS: Final = {
     Code.INVALID_EVENT: 422,
     Code.UNKNOWN_EVENT_TYPE: 422,
     Code.DUPLICATE_IN_BATCH: 422,
+    Code.TOO_MANY_REQUESTS: 429,
     Code.INTERNAL_ERROR: 500,
     Code.NOT_ACKNOWLEDGED: 503,
     Code.OVERLOADED: 503,
@@ -94,6 +102,8 @@ class Asked:
     encoding: bytes = b""
     length: int | None = None
     traceparent: str | None = None
+    tracestate: str | None = None
+    dry_run: bool = False
     attributes: list[tuple[bytes, bytes]] = field(default_factory=list)
     credential: Credential | None = None
     bytes_read: int = 0
@@ -107,7 +117,10 @@ class _SenderGoneError(Exception):
 class EventsEndpoint:
     """`POST /v1/events`, as bare ASGI: it is the one hot path of the system."""
 
-    def __init__(self, intake: Intake, identify: Identify, admission: Admission, settings: Settings) -> None:
+    def __init__(
+        self, intake: Intake, identify: Identify, admission: Admission, rates: Rates, settings: Settings
+    ) -> None:
+        self._rates = rates
         self._intake = intake
         self._identify = identify
         self._admission = admission
@@ -118,6 +131,7 @@ class EventsEndpoint:
         began = time.perf_counter()
         asked = _head(scope["headers"])
         try:
+            asked.dry_run = _is_dry_run(scope["query_string"])
             answer = await self._answer(asked, receive)
         except RefusedError as refused:
             answer = problem(refused, retry_after_seconds=self._settings.retry_after_seconds)
@@ -133,56 +147,65 @@ class EventsEndpoint:
         _account(EVENTS_PATH, "POST", answer, began, asked)
 
     async def _answer(self, asked: Asked, receive: Receive) -> Answer:
-        asked.credential = self._identify(asked.authorizations)
+        asked.credential = credential = self._identify(asked.authorizations)
+        sender = f"{credential.province}/{credential.agency}"
+        self._let_pass(sender)
         media_type = _media_type(asked)
         body = await self._body(asked, receive)
         received_at = self._intake.received_at()
-        match media_type:
-            case wire.JSON:
-                receipt = await self._intake.accept(
-                    asked.credential,
-                    lambda: wire.from_binary(asked.attributes, body),
-                    received_at=received_at,
-                    traceparent=asked.traceparent,
-                )
-            case _:
-                receipt = await self._intake.accept(
-                    asked.credential,
-                    lambda: wire.parse(body),
-                    received_at=received_at,
-                    traceparent=asked.traceparent,
-                    is_batch=media_type == wire.BATCH,
-                )
+        is_batch = media_type == wire.BATCH
+
+        def parse() -> Any:
+            return wire.from_binary(asked.attributes, body) if media_type == wire.JSON else wire.parse(body)
+
+        if asked.dry_run:
+            checked = self._intake.check(asked.credential, parse, received_at=received_at, is_batch=is_batch)
+            asked.events = len(checked)
+            self._rates.charge(sender, asked.events - 1, time.monotonic())
+            return _checked(checked)
+        trace = wire.trace_of(asked.traceparent, asked.tracestate)
+        receipt = await self._intake.accept(
+            asked.credential, parse, received_at=received_at, trace=trace, is_batch=is_batch
+        )
         asked.events = len(receipt.submissions)
-        return _many(receipt) if media_type == wire.BATCH else _one(receipt)
+        self._rates.charge(sender, asked.events - 1, time.monotonic())
+        return _many(receipt) if is_batch else _one(receipt)
+
+    def _let_pass(self, sender: str) -> None:
+        now = time.monotonic()
+        wait = self._rates.wait_seconds(sender, now)
+        if wait > 0:
+            raise RefusedError(
+                Code.TOO_MANY_REQUESTS,
+                f"This agency has sent more than {self._settings.agency_events_per_second:g} events a second for some "
+                "time. Wait as Retry-After says, then send the same again, as batches.",
+                retry_after_seconds=math.ceil(wait),
+            )
+        # Whatever comes of the request: what is refused costs work as well.
+        self._rates.charge(sender, 1, now)
 
     async def _body(self, asked: Asked, receive: Receive) -> bytes:
-        limit = self._settings.body_bytes_max
-        if asked.length is not None and asked.length > limit:
-            raise _too_large(limit)
-        chunks: list[bytes] = []
+        body = Body(is_gzip=_is_gzip(asked.encoding), bytes_max=self._settings.body_bytes_max)
+        body.announced(asked.length)
         try:
             async with asyncio.timeout(self._settings.body_seconds_max):
-                while await self._chunk(asked, receive, chunks):
+                while await self._piece(asked, receive, body):
                     pass
         except TimeoutError as error:
             raise RefusedError(
                 Code.BODY_TOO_SLOW, f"The body took longer than {self._settings.body_seconds_max:.0f} s. Send it again."
             ) from error
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return body.whole()
 
-    async def _chunk(self, asked: Asked, receive: Receive, chunks: list[bytes]) -> bool:
+    async def _piece(self, asked: Asked, receive: Receive, body: Body) -> bool:
         """Read a piece; say whether there is more."""
         received = await receive()
         if received["type"] == "http.disconnect":
             raise _SenderGoneError
-        chunk = received.get("body", b"")
-        if asked.bytes_read + len(chunk) > self._settings.body_bytes_max:
-            raise _too_large(self._settings.body_bytes_max)
-        if not self._admission.enter(bytes=len(chunk)):
+        grew = body.add(received.get("body", b""))
+        if not self._admission.enter(bytes=grew):
             raise RefusedError(Code.OVERLOADED, "Too much is under way. Wait, then send the same again.")
-        asked.bytes_read += len(chunk)
-        chunks.append(chunk)
+        asked.bytes_read += grew
         return bool(received.get("more_body", False))
 
 
@@ -201,17 +224,41 @@ def _head(headers: Sequence[tuple[bytes, bytes]]) -> Asked:
         elif name == b"content-encoding":
             asked.encoding = value
         elif name == b"traceparent":
-            asked.traceparent = wire.trace_of(value.decode("latin-1"))
+            asked.traceparent = value.decode("latin-1")
+        elif name == b"tracestate":
+            # Several lines are one list.
+            state = value.decode("latin-1")
+            asked.tracestate = f"{asked.tracestate},{state}" if asked.tracestate else state
         elif name.startswith(b"ce-"):
             asked.attributes.append((name[3:], value))
     return asked
 
 
+def _is_gzip(encoding: bytes) -> bool:
+    match encoding.strip().lower():
+        case b"" | b"identity":
+            return False
+        case b"gzip" | b"x-gzip":
+            return True
+    raise RefusedError(
+        Code.UNSUPPORTED_MEDIA_TYPE, "The body's Content-Encoding is not taken here. Send it as gzip, or plain."
+    )
+
+
+def _is_dry_run(query: bytes) -> bool:
+    """Whether the sender only asks. A parameter nobody knows is refused: a misspelt one would send the event."""
+    if not query:
+        return False
+    match parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        case [("dry_run", "true" | "false" as value)]:
+            return value == "true"
+    raise RefusedError(Code.UNKNOWN_PARAMETER, "The one parameter taken here is dry_run, `true` or `false`, once.")
+
+
 def _media_type(asked: Asked) -> str:
     """Which of the three forms this is."""
     media_type, is_utf8 = _content_type(asked.content_types[0] if len(asked.content_types) == 1 else b"")
-    if asked.encoding.strip().lower() not in {b"", b"identity"}:
-        raise RefusedError(Code.UNSUPPORTED_MEDIA_TYPE, "The body is compressed. Send it without Content-Encoding.")
+    _is_gzip(asked.encoding)
     if not is_utf8:
         raise RefusedError(Code.UNSUPPORTED_MEDIA_TYPE, "The charset is not UTF-8. JSON travels as UTF-8.")
     if media_type in {wire.STRUCTURED, wire.BATCH} or (media_type == wire.JSON and asked.attributes):
@@ -259,6 +306,10 @@ def _many(receipt: Receipt) -> Answer:
     return _accepted(content, [])
 
 
+def _checked(submissions: Sequence[Submission]) -> Answer:
+    return _answer(200, "checked", {"dry_run": True, "valid": len(submissions)}, wire.JSON, [])
+
+
 def _accepted(content: dict[str, Any], headers: Headers) -> Answer:
     return _answer(202, "accepted", content, wire.JSON, headers)
 
@@ -285,10 +336,13 @@ def _advice(refused: RefusedError, status: int, retry_after_seconds: int) -> Hea
     if refused.code is Code.SCOPE_MISSING:
         needed = [scope for scope in SCOPES.values() if any(scope in one.detail for one in refused.faults)]
         return [(b"www-authenticate", scope_challenge(needed).encode())]
-    if status == 503:
-        return [(b"retry-after", str(retry_after_seconds).encode())]
+    if status in {429, 503}:
+        return [(b"retry-after", str(refused.retry_after_seconds or retry_after_seconds).encode())]
     if status == 415:
-        return [(b"accept-post", f"{wire.STRUCTURED}, {wire.BATCH}, {wire.JSON}".encode())]
+        return [
+            (b"accept-post", f"{wire.STRUCTURED}, {wire.BATCH}, {wire.JSON}".encode()),
+            (b"accept-encoding", b"gzip"),
+        ]
     # After a 413 the rest of the body is drained unread, so that the sender gets to read the answer.
     return [(b"connection", b"close")] if status == 408 else []
 
@@ -297,10 +351,6 @@ def _answer(status: int, code: str, content: dict[str, Any], media_type: str, he
     body = pydantic_core.to_json(content)
     fixed = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
     return Answer(status, code, body, [*fixed, *headers])
-
-
-def _too_large(limit: int) -> RefusedError:
-    return RefusedError(Code.BODY_TOO_LARGE, f"The body has more than {limit} bytes. Send it in smaller parts.")
 
 
 def _unexpected() -> RefusedError:
@@ -331,11 +381,27 @@ def _account(route: str, method: str, answer: Answer, began: float, asked: Asked
 def routes(events: EventsEndpoint) -> list[Route]:
     """What ingest answers beside probes and metrics."""
     description = pydantic_core.to_json(openapi.document())
+    schemas = {name: pydantic_core.to_json(openapi.event_schema(name)) for name in wire.EVENT_TYPES}
+    listed = pydantic_core.to_json({"schemas": [{"type": name, "href": f"{SCHEMAS_PATH}/{name}"} for name in schemas]})
 
     async def described(_: Request) -> Response:
-        return Response(description, media_type="application/json")
+        return Response(description, media_type=wire.JSON)
 
-    return [Route(EVENTS_PATH, events, methods=["POST"]), Route("/openapi.json", described)]
+    async def list_schemas(_: Request) -> Response:
+        return Response(listed, media_type=wire.JSON)
+
+    async def schema_of(request: Request) -> Response:
+        found = schemas.get(request.path_params["type"])
+        if found is None:
+            return problems.problem(404, Code.NOT_FOUND, f"No such event type. {SCHEMAS_PATH} lists those there are.")
+        return Response(found, media_type=SCHEMA)
+
+    return [
+        Route(EVENTS_PATH, events, methods=["POST"]),
+        Route(SCHEMAS_PATH, list_schemas),
+        Route(f"{SCHEMAS_PATH}/{{type}}", schema_of),
+        Route("/openapi.json", described),
+    ]
 
 
 def answer_errors(app: Starlette) -> None:

@@ -9,14 +9,16 @@ from starlette.applications import Starlette
 from services.ingest import api, metrics
 from services.ingest.credentials import Identify
 from services.ingest.domain.admission import Admission
+from services.ingest.domain.rates import Rates
 from services.ingest.handlers import Intake, Limits
 from services.ingest.ports import Message, NotAcknowledgedError, TooLargeError
 from services.ingest.settings import Settings
+from shared.runtime.bearer import key_loops
 from shared.runtime.clock import Clock, clock_from
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.errors import is_transient
 from shared.runtime.process import make_app
-from shared.runtime.publishing import Outgoing, Publisher
+from shared.runtime.publishing import CLOUDEVENT, Header, Outgoing, Publisher
 from shared.runtime.tokens import TokenVerifier
 from shared.runtime.watchdog import Watchdog
 
@@ -46,13 +48,16 @@ def build(
         Limits(settings.batch_events_max, settings.event_bytes_max),
     )
 
+    rates = Rates(settings.agency_events_per_second, settings.agency_events_burst)
+
     async def keys_are_loaded() -> bool:
         return verify.ready()
 
     app = make_app(
-        routes=api.routes(api.EventsEndpoint(intake, Identify(verify), admission, settings)),
+        routes=api.routes(api.EventsEndpoint(intake, Identify(verify), admission, rates, settings)),
         watchdog=Watchdog(settings.stuck_seconds, crash),
         publisher=publisher,
+        loops=key_loops(verify),
         ready={"keys": keys_are_loaded},
         crash=crash,
     )
@@ -69,7 +74,7 @@ class KafkaSubmissions:
         self._crash = crash
 
     async def __call__(self, messages: Sequence[Message]) -> None:
-        records = [Outgoing(one.topic, one.key.encode(), one.value) for one in messages]
+        records = [Outgoing(one.topic, one.key.encode(), one.value, _headers(one)) for one in messages]
         try:
             await self._publisher.publish(records, timeout_seconds=self._ack_timeout_seconds)
         except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
@@ -82,3 +87,11 @@ class KafkaSubmissions:
                 self._crash("the producer cannot go on", error)
                 raise NotAcknowledgedError from error
             raise
+
+
+def _headers(message: Message) -> tuple[Header, ...]:
+    """W3C trace context over Kafka: the names that it has in HTTP."""
+    if message.trace is None:
+        return CLOUDEVENT
+    state = (("tracestate", message.trace.state.encode()),) if message.trace.state is not None else ()
+    return (*CLOUDEVENT, ("traceparent", message.trace.parent.encode()), *state)

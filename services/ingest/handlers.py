@@ -1,7 +1,8 @@
 """The one thing ingest does: read, judge, stamp, publish, and only then say yes."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from services.ingest.domain.admission import Admission
 from services.ingest.domain.authorisation import SCOPES, Credential, Verdict, authorise
 from services.ingest.domain.refusal import Code, Fault, RefusedError
 from services.ingest.domain.submission import Submission, repeated
-from services.ingest.ports import Clock, Message, NotAcknowledgedError, Publish, TooLargeError
+from services.ingest.ports import Clock, Message, NotAcknowledgedError, Publish, TooLargeError, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +50,43 @@ class Intake:
         parse: Callable[[], Any],
         *,
         received_at: datetime,
-        traceparent: str | None,
+        trace: Trace | None,
         is_batch: bool = False,
     ) -> Receipt:
         """Take one event, or all events of a batch, or none. Raises RefusedError."""
+        with self._judged(credential, parse, received_at, trace, is_batch) as (submissions, messages):
+            await self._tell(messages)
+        metrics.accepted(one.type for one in submissions)
+        return Receipt(received_at, submissions)
+
+    def check(
+        self, credential: Credential, parse: Callable[[], Any], *, received_at: datetime, is_batch: bool = False
+    ) -> Sequence[Submission]:
+        """What would be taken now. Keeps nothing and promises nothing. Raises what `accept` would raise before."""
+        with self._judged(credential, parse, received_at, None, is_batch) as (submissions, _):
+            return submissions
+
+    @contextmanager
+    def _judged(
+        self,
+        credential: Credential,
+        parse: Callable[[], Any],
+        received_at: datetime,
+        trace: Trace | None,
+        is_batch: bool,
+    ) -> Iterator[tuple[list[Submission], list[Message]]]:
+        """Events that their sender may send, as they would be kept; counted as under way meanwhile."""
         events = self._events(parse, is_batch)
         if not self._admission.enter(events=len(events)):
             raise RefusedError(Code.OVERLOADED, "Too many events are under way. Wait, then send the same again.")
         try:
             submissions = self._read(events, is_batch)
             _judge(credential, submissions, is_batch)
-            messages = [
-                wire.message(one, credential, received_at=received_at, traceparent=traceparent) for one in submissions
-            ]
+            messages = [wire.message(one, credential, received_at=received_at, trace=trace) for one in submissions]
             self._measure(messages, is_batch)
-            await self._tell(messages)
+            yield submissions, messages
         finally:
             self._admission.leave(events=len(events))
-        metrics.accepted(one.type for one in submissions)
-        return Receipt(received_at, submissions)
 
     def _events(self, parse: Callable[[], Any], is_batch: bool) -> list[Any]:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from shared.runtime.tokens import TokenMetrics
+from shared.runtime.keys import KeyMetrics
 
 REQUESTS = Counter(
     "dondoc_ingest_requests_total",
@@ -34,7 +34,7 @@ KEY_RELOADS_FAILED = Counter(
     "dondoc_ingest_key_reloads_failed_total", "Changed JWKS files that could not be read; the keys before stay."
 )
 TOKENS_VERIFIED = Counter("dondoc_ingest_tokens_verified_total", "Signatures checked; the rest came from the cache.")
-TOKENS = TokenMetrics(
+TOKENS = KeyMetrics(
     keys=KEYS, keys_refused=KEYS_REFUSED, key_reloads_failed=KEY_RELOADS_FAILED, tokens_verified=TOKENS_VERIFIED
 )
 

@@ -1,6 +1,7 @@
 """OpenAPI 3.1 of ingest, from the event table and the golden examples."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from services.ingest.domain.refusal import Code
 from shared.runtime.bearer import SECURITY_SCHEME
 
 _REF: Final = "#/components/schemas/{model}"
+_DEFINITION: Final = "#/$defs/{model}"
 _EXAMPLES: Final = Path(__file__).parents[2] / "shared" / "contracts" / "examples" / "submissions"
 _STAMPED: Final = frozenset({"receivedat", "province", "agency", "partitionkey"})
 """What golden examples carry as they stand on the topic, and a sender leaves out."""
@@ -26,7 +28,11 @@ def document() -> dict[str, Any]:
             "kept, and `GET /v1/submissions/{id}` of the tasks service says what became of it. After 503, or no "
             "answer at all, send the same again: `source` and `id` make that safe.",
         },
-        "paths": {"/v1/events": {"post": _post()}},
+        "paths": {
+            "/v1/events": {"post": _post()},
+            "/v1/schemas": {"get": _list_schemas()},
+            "/v1/schemas/{type}": {"get": _get_schema()},
+        },
         "components": {
             "securitySchemes": {
                 "bearer": {
@@ -45,15 +51,22 @@ def _post() -> dict[str, Any]:
         "operationId": "postEvents",
         "summary": "Send one event, or a batch of at most 1,000; at most 1 MiB.",
         "description": "A batch is taken whole or not at all. In binary mode the attributes travel as `ce-` headers, "
-        "the body is `data` alone, and pointers in errors still speak of the event in structured mode.",
+        "the body is `data` alone, and pointers in errors still speak of the event in structured mode. With "
+        "`Content-Encoding: gzip` the limits hold for what is sent and for what becomes of it.",
         "security": [{"bearer": []}],
         "parameters": [
+            {
+                "name": "dry_run",
+                "in": "query",
+                "description": "`true`: say whether it would be taken now; nothing is kept and nothing promised.",
+                "schema": {"type": "boolean", "default": False},
+            },
             {
                 "name": "traceparent",
                 "in": "header",
                 "description": "W3C trace context; kept with events that carry none of their own.",
                 "schema": {"type": "string"},
-            }
+            },
         ],
         "requestBody": {
             "required": True,
@@ -69,6 +82,10 @@ def _post() -> dict[str, Any]:
             },
         },
         "responses": {
+            "200": {
+                "description": "With `dry_run=true`: it would be taken. Nothing was kept.",
+                "content": {"application/json": {"schema": _ref("Checked")}},
+            },
             "202": {
                 "description": "Kept: acknowledged by the broker.",
                 "headers": {
@@ -79,7 +96,13 @@ def _post() -> dict[str, Any]:
                 },
                 "content": {"application/json": {"schema": {"oneOf": [_ref("Receipt"), _ref("BatchReceipt")]}}},
             },
-            "400": _problem("Not JSON, or nested too deep.", Code.MALFORMED_JSON, Code.TOO_DEEP),
+            "400": _problem(
+                "Not JSON, nested too deep, not gzip although it says so, or a query parameter that is not known.",
+                Code.MALFORMED_JSON,
+                Code.MALFORMED_ENCODING,
+                Code.TOO_DEEP,
+                Code.UNKNOWN_PARAMETER,
+            ),
             "401": _problem("No valid token.", *(code for code in Code if code.startswith("token_"))),
             "403": _problem("Not yours to send.", Code.SCOPE_MISSING, Code.WRONG_PROVINCE, Code.NOT_YOURS),
             "408": _problem("The body did not arrive in time.", Code.BODY_TOO_SLOW),
@@ -91,6 +114,7 @@ def _post() -> dict[str, Any]:
                 Code.UNKNOWN_EVENT_TYPE,
                 Code.DUPLICATE_IN_BATCH,
             ),
+            "429": _problem("This agency sends too much; others go on.", Code.TOO_MANY_REQUESTS) | _retry_after(),
             "500": _problem("An error on our side.", Code.INTERNAL_ERROR),
             "503": _problem(
                 "Not kept as far as we know; send the same again after `Retry-After`.",
@@ -98,9 +122,73 @@ def _post() -> dict[str, Any]:
                 Code.OVERLOADED,
                 Code.KEYS_MISSING,
             )
-            | {"headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}},
+            | _retry_after(),
         },
     }
+
+
+def _retry_after() -> dict[str, Any]:
+    return {"headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}}
+
+
+def _list_schemas() -> dict[str, Any]:
+    entry = _object({"type": {"type": "string"}, "href": {"type": "string", "format": "uri-reference"}})
+    listed = _object({"schemas": {"type": "array", "items": entry}})
+    return {
+        "operationId": "listSchemas",
+        "summary": "The event types that are taken, and where their schemas are.",
+        "responses": {"200": {"description": "All types.", "content": {"application/json": {"schema": listed}}}},
+    }
+
+
+def _get_schema() -> dict[str, Any]:
+    return {
+        "operationId": "getSchema",
+        "summary": "JSON Schema (2020-12) of one event type as it is sent.",
+        "parameters": [
+            {
+                "name": "type",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "enum": sorted(wire.EVENT_TYPES)},
+            }
+        ],
+        "responses": {
+            "200": {"description": "The schema.", "content": {"application/schema+json": {"schema": {}}}},
+            "404": _problem("No such type.", Code.NOT_FOUND),
+        },
+    }
+
+
+def event_schema(name: str) -> dict[str, Any]:
+    """JSON Schema 2020-12 of one event type in structured mode, with all that it refers to."""
+    references, definitions = wire.event_schemas(_DEFINITION)
+    needed: dict[str, Any] = {}
+    left = list(_refers_to(references[name]))
+    while left:
+        one = left.pop()
+        if one not in needed:
+            needed[one] = definitions[one]
+            left.extend(_refers_to(definitions[one]))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": name,
+        **_event(name, references[name]),
+        "$defs": dict(sorted(needed.items())),
+    }
+
+
+def _refers_to(schema: Any) -> Iterator[str]:
+    """Names of the definitions that a schema mentions, at any depth."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from _refers_to(one)
+    elif isinstance(schema, dict):
+        for name, one in schema.items():
+            if name == "$ref":
+                yield one.removeprefix(_DEFINITION.format(model=""))
+            else:
+                yield from _refers_to(one)
 
 
 def _schemas() -> dict[str, Any]:
@@ -113,6 +201,7 @@ def _schemas() -> dict[str, Any]:
             "oneOf": [_ref(name) for name in events],
             "discriminator": {"propertyName": "type", "mapping": {name: _REF.format(model=name) for name in events}},
         },
+        "Checked": _object({"dry_run": {"const": True}, "valid": {"type": "integer", "description": "Events."}}),
         "Receipt": _object(
             {"id": {"type": "string"}, "source": {"type": "string"}, "received_at": _instant()},
         ),

@@ -9,12 +9,22 @@ from services.ingest.domain.authorisation import Credential
 
 
 @dataclass(frozen=True, slots=True)
+class Trace:
+    """W3C trace context. `state` is kept only with a well-formed parent."""
+
+    parent: str
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One record to publish."""
 
     topic: str
     key: str
     value: bytes
+    trace: Trace | None = None
+    """Of the request that brought it, or its own."""
 
 
 class NotAcknowledgedError(Exception):

@@ -26,4 +26,8 @@ class Settings(ProcessSettings):
     batch_events_max: int = Field(default=1_000, ge=1)
     in_flight_events_max: int = Field(default=5_000, ge=1)
     in_flight_bytes_max: int = Field(default=64 * 1024 * 1024, ge=1)
+    agency_events_per_second: float = Field(default=200.0, gt=0)
+    """What one agency may send for ever, at one replica; others go on undisturbed."""
+    agency_events_burst: int = Field(default=10_000, ge=1)
+    """What it may send at once, such as what it kept back during an outage."""
     tokens_cached_max: int = Field(default=10_000, ge=1)

@@ -18,7 +18,7 @@ from pydantic.json_schema import models_json_schema
 from services.ingest.domain.authorisation import Credential, Owner, Speaker, Statement
 from services.ingest.domain.refusal import Code, Fault, RefusedError
 from services.ingest.domain.submission import Keyed, Submission
-from services.ingest.ports import Message
+from services.ingest.ports import Message, Trace
 from shared.contracts.agency_events import TaskContributionSubmitted
 from shared.contracts.envelope import BATCH_CONTENT_TYPE, CONTENT_TYPE, Envelope
 from shared.contracts.events import BY_TOPIC, EventType, KeyedBy, Sender
@@ -43,6 +43,7 @@ _TIME: Final = re.compile(
 # CloudEvents 1.0, type system: strings carry no control characters and no noncharacters.
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACESTATE: Final = re.compile(r"[\x20-\x7e]{1,512}")
 _INT32: Final = 2**31
 _NESTED: Final = (dict, list)
 
@@ -282,9 +283,7 @@ def _depth_exceeds(content: Any) -> bool:
 # -- writing ---------------------------------------------------------------------------------------------------------
 
 
-def message(
-    submission: Submission, credential: Credential, *, received_at: datetime, traceparent: str | None
-) -> Message:
+def message(submission: Submission, credential: Credential, *, received_at: datetime, trace: Trace | None) -> Message:
     """A submission as it is kept: the sender's attributes, those of the platform, the data as it was validated."""
     key = submission.key(credential)
     attributes: dict[str, Any] = {
@@ -295,15 +294,20 @@ def message(
         "partitionkey": key,
         "datacontenttype": JSON,
     }
-    if traceparent is not None and "traceparent" not in attributes:
-        attributes["traceparent"] = traceparent
+    own = attributes.get("traceparent")
+    if trace is None:
+        trace = trace_of(own if isinstance(own, str) else None, None)
+    elif own is None:
+        attributes["traceparent"] = trace.parent
     value = pydantic_core.to_json(attributes)[:-1] + b',"data":' + submission.data + b"}"
-    return Message(SUBMISSIONS.name, key, value)
+    return Message(SUBMISSIONS.name, key, value, trace)
 
 
-def trace_of(header: str | None) -> str | None:
-    """The header `traceparent` where it is well formed; W3C says to ignore it otherwise."""
-    return header if header is not None and _TRACEPARENT.fullmatch(header) else None
+def trace_of(parent: str | None, state: str | None) -> Trace | None:
+    """The headers `traceparent` and `tracestate` where they are well formed; W3C says to ignore them otherwise."""
+    if parent is None or _TRACEPARENT.fullmatch(parent) is None:
+        return None
+    return Trace(parent, state if state is not None and _TRACESTATE.fullmatch(state) else None)
 
 
 # -- describing ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from services.notify.mongo import MongoNotifyStore
 from services.notify.ports import Channel, NotifyStore
 from services.notify.settings import Settings
 from shared.contracts.topics import AGENCIES, TASKS
-from shared.runtime.bearer import reading_verifier
+from shared.runtime.bearer import key_loops, reading_verifier
 from shared.runtime.clock import Clock, clock_from
 from shared.runtime.consuming import Consumption
 from shared.runtime.crash import Crash, crash_process
@@ -89,6 +89,7 @@ def build(
         loops=[
             Loop("deliver", deliver, every_seconds=settings.send_poll_seconds),
             Loop("tell", tell, every_seconds=TELL_POLL_SECONDS),
+            *key_loops(verify),
         ],
         ready={**ready, "keys": keys_are_loaded},
         before=before,

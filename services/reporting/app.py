@@ -13,7 +13,7 @@ from services.reporting.mongo import MongoReportStore
 from services.reporting.ports import Message, Store
 from services.reporting.settings import Settings
 from shared.contracts.topics import TASKS
-from shared.runtime.bearer import reading_verifier
+from shared.runtime.bearer import key_loops, reading_verifier
 from shared.runtime.clock import Clock, clock_from
 from shared.runtime.consuming import Consumption
 from shared.runtime.crash import Crash, crash_process
@@ -79,7 +79,10 @@ def build(
         watchdog=watchdog,
         publisher=publisher,
         consumption=consumption,
-        loops=[Loop("aggregation", aggregation.turn, every_seconds=settings.aggregate_every_seconds)],
+        loops=[
+            *key_loops(verify),
+            Loop("aggregation", aggregation.turn, every_seconds=settings.aggregate_every_seconds),
+        ],
         ready={"mongodb": mongodb_answers, "keys": keys_are_loaded},
         before=[mongo.prepare] if mongo is not None else [],
         after=[close],

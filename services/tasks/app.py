@@ -12,7 +12,7 @@ from services.tasks.rules import read_rulebook
 from services.tasks.settings import Settings
 from services.tasks.wiring import wire_up
 from shared.contracts.topics import SUBMISSIONS
-from shared.runtime.bearer import reading_verifier
+from shared.runtime.bearer import key_loops, reading_verifier
 from shared.runtime.clock import clock_from
 from shared.runtime.consuming import Consumption, Record
 from shared.runtime.crash import Crash, crash_process
@@ -83,7 +83,7 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
         watchdog=watchdog,
         publisher=publisher,
         consumption=consumption,
-        loops=[Loop("sweep", turn, every_seconds=settings.timer_poll_seconds)],
+        loops=[Loop("sweep", turn, every_seconds=settings.timer_poll_seconds), *key_loops(verify)],
         ready={"mongodb": mongodb_answers, "keys": keys_are_loaded},
         before=[store.prepare],
         after=[close],

@@ -9,9 +9,11 @@ from starlette.responses import Response
 
 from shared.contracts.claims import Credential
 from shared.runtime import metrics
+from shared.runtime.keys import KeyMetrics
 from shared.runtime.problems import problem
+from shared.runtime.process import Loop
 from shared.runtime.settings import ReadingSettings
-from shared.runtime.tokens import TokenFault, TokenMetrics, TokenRefusedError, TokenVerifier
+from shared.runtime.tokens import TokenFault, TokenRefusedError, TokenVerifier
 
 log = structlog.get_logger()
 
@@ -30,12 +32,15 @@ SECURITY_SCHEME: Final[dict[str, Any]] = {
 SECURITY: Final[list[dict[str, Any]]] = [{"bearer": []}]
 """For each operation that needs a token."""
 
-COUNTS: Final = TokenMetrics(
+COUNTS: Final = KeyMetrics(
     keys=metrics.VERIFICATION_KEYS,
     keys_refused=metrics.KEYS_REFUSED,
     key_reloads_failed=metrics.KEY_RELOADS_FAILED,
     tokens_verified=metrics.TOKENS_VERIFIED,
 )
+
+KEYS_POLL_SECONDS: Final = 0.5
+"""How often is looked whether it is time to ask the issuer."""
 
 Verify = Callable[[str], Credential]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -76,6 +81,12 @@ def reading_verifier(settings: ReadingSettings) -> TokenVerifier | None:
     # From here on they are waited for, also where the file cannot be read.
     metrics.VERIFICATION_KEYS.set(0)
     return TokenVerifier.of(settings.credentials, COUNTS, tokens_cached_max=settings.tokens_cached_max)
+
+
+def key_loops(verify: TokenVerifier | None) -> list[Loop]:
+    """What keeps the keys as their issuer publishes them, where it publishes them at an address."""
+    download = verify.download if verify is not None else None
+    return [Loop("keys", download.turn, every_seconds=KEYS_POLL_SECONDS)] if download is not None else []
 
 
 def for_bearers(

@@ -44,6 +44,12 @@ class CredentialSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DONDOC_", extra="ignore", frozen=True)
 
     jwks_file: Path
+    """The issuer's public keys. With `DONDOC_JWKS_URL`: where what was fetched is kept, over restarts too."""
+    jwks_url: str | None = None
+    """Where the issuer publishes them; https. None: somebody else keeps the file."""
+    jwks_refresh_seconds: float = Field(default=300.0, gt=0)
+    jwks_stale_seconds_max: float = Field(default=86_400.0, gt=0)
+    """How long the issuer may be out of reach before its keys verify nothing any more."""
     jwt_issuer: str
     jwt_audience: str = "dondoc"
     jwt_leeway_seconds: int = 60

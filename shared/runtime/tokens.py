@@ -1,41 +1,29 @@
-"""Access tokens by RFC 9068, verified against a JWKS file. Real time throughout; no token ever leaves this file."""
+"""Access tokens by RFC 9068, verified with the keys of `keys`. Real time throughout; no token ever leaves this file."""
 
 import base64
 import hashlib
-import math
-import os
 import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final, Self
 
 import pydantic_core
-import structlog
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from shared.contracts.claims import ClaimError, Credential, credential
+from shared.runtime.keys import ALGORITHMS, Key, KeyDownload, KeyFile, KeyMetrics
 from shared.runtime.settings import CredentialSettings
-
-log = structlog.get_logger()
-
-Key = RSAKey | ECKey | OKPKey
 
 LEEWAY_SECONDS_MAX: Final = 60
 TOKEN_CHARS_MAX: Final = 8_192
-RELOAD_SECONDS: Final = 1.0
-RSA_BITS_MIN: Final = 2_048
 
 _COMPACT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
 _TYPES: Final = frozenset({"at+jwt", "application/at+jwt"})
-_ALGORITHMS: Final[Mapping[str, str]] = {"RS256": "RSA", "ES256": "P-256", "EdDSA": "Ed25519", "Ed25519": "Ed25519"}
-"""What tokens may be signed with → the one kind of key that verifies it. `Ed25519` is RFC 9864's word for `EdDSA`."""
 
 
 class TokenFault(StrEnum):
@@ -64,101 +52,10 @@ class TokenRefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class TokenMetrics:
-    """Where a service counts; each has metrics of its own name."""
-
-    keys: Gauge
-    keys_refused: Counter
-    key_reloads_failed: Counter
-    tokens_verified: Counter
-
-
-@dataclass(frozen=True, slots=True)
 class _Verified:
     credential: Credential
     expires_at: float
     """Seconds since 1970, the leeway included."""
-
-
-class KeyFile:
-    """The keys of a JWKS file, read again when the file changes, looked at once a second at most."""
-
-    def __init__(self, path: Path, counts: TokenMetrics, *, real_time: Callable[[], float] = time.time) -> None:
-        self._path = path
-        self._counts = counts
-        self._real_time = real_time
-        self._looked_at = -math.inf
-        self._seen: tuple[int, int, int] | None = None
-        self._keys: dict[str, tuple[str, Key]] = {}
-        self.version = 0
-        """Grows with every change of the keys."""
-
-    def keys(self) -> Mapping[str, tuple[str, Key]]:
-        """Key id → the kind of key and the key."""
-        now = self._real_time()
-        if not 0 <= now - self._looked_at < RELOAD_SECONDS:
-            self._looked_at = now
-            self._look()
-        return self._keys
-
-    def _look(self) -> None:
-        try:
-            state = os.stat(self._path)
-            seen = (state.st_mtime_ns, state.st_size, state.st_ino)
-            if seen == self._seen:
-                return
-            keys = _read_keys(self._path.read_bytes(), self._counts.keys_refused)
-        # Whatever is wrong with the new file, the keys before still verify what they signed.
-        except (OSError, ValueError) as error:
-            self._counts.key_reloads_failed.inc()
-            log.error("keys.unreadable", file=str(self._path), cause=type(error).__name__, kept=len(self._keys))
-            return
-        self._seen, self._keys = seen, keys
-        self.version += 1
-        self._counts.keys.set(len(keys))
-        log.info("keys.loaded", file=str(self._path), keys=len(keys))
-
-
-def _read_keys(content: bytes, refused: Counter) -> dict[str, tuple[str, Key]]:
-    document = pydantic_core.from_json(content)
-    if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
-        raise ValueError("a JWKS file is an object with a list `keys`")
-    keys: dict[str, tuple[str, Key]] = {}
-    for one in document["keys"]:
-        usable = _usable(one)
-        if usable is None or one["kid"] in keys:
-            refused.inc()
-            log.warning("keys.refused", hint="RSA from 2048 bits, EC P-256 or Ed25519, with a kid of its own")
-            continue
-        keys[one["kid"]] = usable
-    return keys
-
-
-def _usable(one: Any) -> tuple[str, Key] | None:
-    """The kind of key and the key; None for what verifies no token here, such as a shared secret."""
-    if not isinstance(one, dict) or not isinstance(one.get("kid"), str) or one.get("use", "sig") != "sig":
-        return None
-    try:
-        kind, key = _import(one)
-    except (JoseError, ValueError, TypeError, KeyError):
-        return None
-    declared = one.get("alg")
-    return (kind, key) if declared is None or _ALGORITHMS.get(declared) == kind else None
-
-
-def _import(one: dict[str, Any]) -> tuple[str, Key]:
-    match one.get("kty"), one.get("crv"):
-        case "RSA", _:
-            rsa = RSAKey.import_key(one)
-            if rsa.public_key.key_size < RSA_BITS_MIN:
-                raise ValueError("the RSA key is too short")
-            return "RSA", rsa
-        case "EC", "P-256":
-            return "P-256", ECKey.import_key(one)
-        case "OKP", "Ed25519":
-            return "Ed25519", OKPKey.import_key(one)
-        case _:
-            raise ValueError("this kind of key is not taken")
 
 
 class TokenVerifier:
@@ -167,18 +64,21 @@ class TokenVerifier:
     def __init__(
         self,
         keys: KeyFile,
-        counts: TokenMetrics,
+        counts: KeyMetrics,
         *,
         issuer: str,
         audience: str,
         leeway_seconds: int,
         tokens_cached_max: int = 10_000,
+        download: KeyDownload | None = None,
         real_time: Callable[[], float] = time.time,
     ) -> None:
+        """`download`: what keeps the file fresh, where that is ours to do; its `turn` is to be called by a loop."""
         if not 0 <= leeway_seconds <= LEEWAY_SECONDS_MAX:
             raise ValueError(f"DONDOC_JWT_LEEWAY_SECONDS is {leeway_seconds}; 0 to {LEEWAY_SECONDS_MAX} are allowed")
         if not issuer:
             raise ValueError("DONDOC_JWT_ISSUER is empty; name the issuer whose tokens are taken")
+        self.download = download
         self._keys = keys
         self._counts = counts
         self._issuer = issuer
@@ -193,15 +93,26 @@ class TokenVerifier:
     def of(
         cls,
         settings: CredentialSettings,
-        counts: TokenMetrics,
+        counts: KeyMetrics,
         *,
         tokens_cached_max: int,
         real_time: Callable[[], float] = time.time,
     ) -> Self:
         """The verifier that the environment asks for."""
+        download = None
+        if settings.jwks_url is not None:
+            download = KeyDownload(
+                settings.jwks_url,
+                settings.jwks_file,
+                counts,
+                every_seconds=settings.jwks_refresh_seconds,
+                real_time=real_time,
+            )
+        stale_seconds_max = settings.jwks_stale_seconds_max if download is not None else None
         return cls(
-            KeyFile(settings.jwks_file, counts, real_time=real_time),
+            KeyFile(settings.jwks_file, counts, stale_seconds_max=stale_seconds_max, real_time=real_time),
             counts,
+            download=download,
             issuer=settings.jwt_issuer,
             audience=settings.jwt_audience,
             leeway_seconds=settings.jwt_leeway_seconds,
@@ -225,7 +136,15 @@ class TokenVerifier:
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         known = self._verified.get(digest)
         if known is None:
-            known = self._verify(token, keys)
+            try:
+                known = self._verify(token, keys)
+            except TokenRefusedError as refused:
+                if refused.fault is TokenFault.UNKNOWN_KEY and self.download is not None and self.download.ask():
+                    raise TokenRefusedError(
+                        TokenFault.KEYS_MISSING,
+                        "The issuer is being asked for its newest keys. Send it again in a moment.",
+                    ) from refused
+                raise
             self._remember(digest, known)
         elif self._real_time() >= known.expires_at:
             del self._verified[digest]
@@ -287,9 +206,9 @@ def _checked_signature(
     if "crit" in header or "b64" in header:
         raise _refused(TokenFault.MALFORMED, "its header demands an extension that is not supported")
     algorithm, key_id = header.get("alg"), header.get("kid")
-    wanted = _ALGORITHMS.get(algorithm) if isinstance(algorithm, str) else None
+    wanted = ALGORITHMS.get(algorithm) if isinstance(algorithm, str) else None
     if wanted is None or not isinstance(algorithm, str):
-        raise _refused(TokenFault.BAD_SIGNATURE, f"its alg is not one of {', '.join(_ALGORITHMS)}")
+        raise _refused(TokenFault.BAD_SIGNATURE, f"its alg is not one of {', '.join(ALGORITHMS)}")
     kind, key = keys.get(key_id, (None, None)) if isinstance(key_id, str) else (None, None)
     if key is None:
         raise _refused(TokenFault.UNKNOWN_KEY, "its header names a kid that is not among the known keys")

@@ -1,13 +1,16 @@
 """Ingest as a real process in front of a real Apache Kafka: what was promised is there, whatever happened."""
 
 import asyncio
+import functools
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,11 @@ from deploy.local.issuer import Issuer
 from deploy.local.kafka_apache import ApacheKafka
 from deploy.local.ports import free_port
 from deploy.local.processes import ManagedProcess
+from shared.client import Client, Receipt
 from shared.contracts.codec import decode
 from shared.contracts.topics import SUBMISSIONS
 from tests.support.workload import read_topic
-from tests.unit.ingest.builders import AGENCY, OFFICE, TASK, an_event, golden
+from tests.unit.ingest.builders import AGENCY, OFFICE, PROGRESS, TASK, an_event, golden
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
 
@@ -191,6 +195,50 @@ async def test_whatever_was_promised_is_there_after_kill_9(kafka: ApacheKafka, t
             assert len(promised) > before
 
     assert promised <= (await kept(kafka, source)).keys()
+
+
+@pytest.mark.faults
+async def test_what_the_agencies_client_was_told_to_send_is_there_although_the_process_is_killed(
+    kafka: ApacheKafka, tmp_path: Path
+) -> None:
+    """INVARIANT: the client comes back from `send` only with a promise; a restart in between costs nobody an event."""
+    source = "//test/client"
+    async with ingest(kafka, tmp_path) as running:
+
+        def send() -> list[Receipt]:
+            token = running.issuer.mint(AGENCY, "H48", ["events:write"])
+            with Client(f"http://127.0.0.1:{running.port}", token, source=source) as client:
+                return [client.send(PROGRESS, {"task_id": TASK, "percent": one % 100}) for one in range(300)]
+
+        sending = asyncio.create_task(asyncio.to_thread(send))
+        for _ in range(2):
+            await asyncio.sleep(0.3)
+            running.process.kill()
+            assert not sending.done()
+            running.process.start()
+            await running.process.wait_until(running.is_ready, within=READY_SECONDS_MAX)
+        receipts = await sending
+
+    assert {one.id for one in receipts} == (await kept(kafka, source)).keys()
+
+
+async def test_keys_from_an_address_outlive_the_issuer_and_a_restart(kafka: ApacheKafka, tmp_path: Path) -> None:
+    """INVARIANT: an issuer that is down turns nobody away whose key is known."""
+    published = tmp_path / "issuer"
+    Issuer.open(published)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(published))
+    address = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=address.serve_forever, daemon=True).start()
+    kept_in = tmp_path / "kept.json"
+    url = f"http://127.0.0.1:{address.server_port}/jwks.json"
+
+    async with ingest(kafka, tmp_path, DONDOC_JWKS_URL=url, DONDOC_JWKS_FILE=str(kept_in)) as running:
+        assert (await running.post(an_event())).status_code == httpx.codes.ACCEPTED
+    address.shutdown()
+    address.server_close()
+
+    async with ingest(kafka, tmp_path, DONDOC_JWKS_URL=url, DONDOC_JWKS_FILE=str(kept_in)) as running:
+        assert (await running.post(an_event())).status_code == httpx.codes.ACCEPTED
 
 
 async def test_asked_to_stop_it_answers_what_is_open_and_exits_in_good_order(

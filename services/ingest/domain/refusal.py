@@ -8,6 +8,8 @@ from enum import StrEnum
 class Code(StrEnum):
     """Stable words that a sender's program reads. Also metric labels."""
 
+    UNKNOWN_PARAMETER = "unknown_parameter"
+    MALFORMED_ENCODING = "malformed_encoding"
     MALFORMED_JSON = "malformed_json"
     TOO_DEEP = "too_deep"
 
@@ -39,6 +41,7 @@ class Code(StrEnum):
 
     INTERNAL_ERROR = "internal_error"
     NOT_ACKNOWLEDGED = "not_acknowledged"
+    TOO_MANY_REQUESTS = "too_many_requests"
     OVERLOADED = "overloaded"
     KEYS_MISSING = "keys_missing"
 
@@ -56,8 +59,12 @@ class Fault:
 class RefusedError(Exception):
     """A request that is not accepted. `detail` says what was wrong and what to do; it never quotes a token."""
 
-    def __init__(self, code: Code, detail: str, faults: Sequence[Fault] = ()) -> None:
+    def __init__(
+        self, code: Code, detail: str, faults: Sequence[Fault] = (), *, retry_after_seconds: int | None = None
+    ) -> None:
+        """`retry_after_seconds`: where it is known when sending again will help."""
         super().__init__(code)
+        self.retry_after_seconds = retry_after_seconds
         self.code = code
         self.detail = detail
         self.faults = faults

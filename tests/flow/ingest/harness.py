@@ -104,6 +104,7 @@ class Door:
         token: str | None = None,
         content_type: str | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        query: str = "",
     ) -> httpx.Response:
         """Send an event, a list of events as a batch, or bytes as they are. An empty token sends none."""
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -111,7 +112,8 @@ class Door:
         held = self.token() if token is None else token
         fixed = [("content-type", media_type)] if media_type else []
         fixed += [("authorization", f"Bearer {held}")] if held else []
-        return await self.client.post("/v1/events", content=body, headers=[*fixed, *headers])
+        path = f"/v1/events?{query}" if query else "/v1/events"
+        return await self.client.post(path, content=body, headers=[*fixed, *headers])
 
     def published(self) -> list[tuple[str, dict[str, Any]]]:
         """Key and event of every record, in order."""

@@ -1,6 +1,7 @@
 """What a sender gets for a good event, and what stands on the topic then."""
 
 import asyncio
+import gzip
 import json
 from datetime import datetime, timedelta
 from typing import Any
@@ -67,6 +68,16 @@ async def test_binary_mode_is_accepted_like_structured_mode(door: Door) -> None:
     assert code_of(answer) == (202, "accepted"), answer.text
     structured, binary = door.published()
     assert structured == binary
+
+
+async def test_a_compressed_body_is_accepted_like_a_plain_one(door: Door) -> None:
+    events = [an_event({"id": f"e{number}"}) for number in range(100)]
+    body = gzip.compress(json.dumps(events).encode())
+
+    answer = await door.post(body, content_type=BATCH, headers=[("content-encoding", "gzip")])
+
+    assert code_of(answer) == (202, "accepted")
+    assert [content["id"] for _, content in door.published()] == [one["id"] for one in events]
 
 
 async def test_a_batch_is_acknowledged_whole_with_one_moment_of_receipt(door: Door) -> None:
@@ -148,6 +159,36 @@ async def test_the_trace_of_the_request_goes_along(door: Door) -> None:
     await door.post(an_event(), headers=[("traceparent", trace)])
 
     assert door.published()[0][1]["traceparent"] == trace
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OTHER = "00-aaf7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+
+
+@pytest.mark.parametrize(
+    ("own", "headers", "kept"),
+    [
+        (None, [], {}),
+        (None, [("traceparent", TRACE)], {"traceparent": TRACE}),
+        (None, [("traceparent", TRACE), ("tracestate", "a=1"), ("tracestate", "b=2")],
+         {"traceparent": TRACE, "tracestate": "a=1,b=2"}),
+        (OTHER, [], {"traceparent": OTHER}),
+        (OTHER, [("traceparent", TRACE)], {"traceparent": TRACE}),
+        (None, [("traceparent", "00-x"), ("tracestate", "a=1")], {}),
+        (None, [("traceparent", TRACE), ("tracestate", "a" * 513)], {"traceparent": TRACE}),
+    ],
+)  # fmt: skip
+async def test_the_trace_of_the_request_goes_on_in_the_records_headers(
+    door: Door, own: str | None, headers: list[tuple[str, str]], kept: dict[str, str]
+) -> None:
+    """W3C Trace Context; the event's own attribute stays what the sender wrote (CloudEvents distributed tracing)."""
+    await door.post(an_event({"traceparent": own} if own else {}), headers=headers)
+
+    (record,) = door.broker.records
+    found = {name: value.decode() for name, value in record.headers if value is not None and name != "content-type"}
+    assert found == kept
+    if own:
+        assert door.published()[0][1]["traceparent"] == own
 
 
 async def test_unknown_attributes_are_kept(door: Door) -> None:

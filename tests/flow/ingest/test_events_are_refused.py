@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import copy
+import gzip
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +16,7 @@ import structlog
 from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
 from services.ingest import api
-from shared.runtime import tokens
+from shared.runtime import keys
 from shared.runtime.errors import TransientError
 from shared.runtime.logs import configure_logs
 from tests.flow.ingest.harness import BATCH, STRUCTURED, Door, code_of
@@ -128,7 +129,7 @@ async def test_one_foreign_event_refuses_its_whole_batch(door: Door) -> None:
         ("text/plain", [("ce-id", "1")]),
         ("application/cloudevents+xml", []),
         ("application/cloudevents+json; charset=utf-16", []),
-        (STRUCTURED, [("content-encoding", "gzip")]),
+        (STRUCTURED, [("content-encoding", "br")]),
         (STRUCTURED, [("content-type", BATCH)]),
     ],
 )
@@ -139,6 +140,41 @@ async def test_another_media_type_is_415_and_says_which_are_taken(
 
     assert code_of(answer) == (415, "unsupported_media_type")
     assert answer.headers["accept-post"] == f"{STRUCTURED}, {BATCH}, application/json"
+    assert answer.headers["accept-encoding"] == "gzip"
+
+
+async def test_a_compressed_body_that_is_none_is_400(door: Door) -> None:
+    answer = await door.post(an_event(), headers=[("content-encoding", "gzip")])
+
+    assert code_of(answer) == (400, "malformed_encoding")
+
+
+async def test_a_compressed_body_may_not_become_larger_than_a_plain_one(door: Door) -> None:
+    bomb = gzip.compress(b" " * 1024 * 1024 + json.dumps(an_event()).encode())
+
+    answer = await door.post(bomb, headers=[("content-encoding", "gzip")])
+
+    assert code_of(answer) == (413, "body_too_large")
+    assert "dondoc_ingest_in_flight_bytes 0.0" in (await door.client.get("/metrics")).text
+
+
+async def test_an_agency_that_sends_too_much_is_429_while_others_go_on(tmp_path: Path) -> None:
+    door = Door(tmp_path, {"agency_events_burst": 5, "agency_events_per_second": 0.5})
+    assert code_of(await door.post([an_event({"id": str(number)}) for number in range(25)])) == (202, "accepted")
+
+    answer = await door.post(an_event())
+    assert code_of(answer) == (429, "too_many_requests")
+    assert 20 <= int(answer.headers["retry-after"]) <= 42
+    other = TASK.replace(AGENCY, OTHER_AGENCY)
+    assert code_of(await door.post(an_event(task_id=other), token=door.token(agency=OTHER_AGENCY))) == (202, "accepted")
+
+
+async def test_what_is_refused_counts_too(tmp_path: Path) -> None:
+    door = Door(tmp_path, {"agency_events_burst": 3, "agency_events_per_second": 0.001})
+
+    codes = [code_of(await door.post(b"{"))[1] for _ in range(4)]
+
+    assert codes == ["malformed_json"] * 3 + ["too_many_requests"]
 
 
 async def test_plain_json_is_told_what_to_do(door: Door) -> None:
@@ -343,7 +379,7 @@ def printed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     # Loggers of their own, since a logger keeps the configuration of its first line.
-    for module in (api, tokens):
+    for module in (api, keys):
         monkeypatch.setattr(module, "log", structlog.get_logger())
     configure_logs("ingest", log_format=request.param, level="debug", stream=stream)
     yield stream

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import validate
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -54,6 +55,32 @@ async def test_the_description_names_every_code_under_its_status(door: Door) -> 
     told = " ".join(answer["description"] for answer in post["responses"].values())
 
     assert [code for code in Code if f"`{code}`" not in told] == [Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED]
+
+
+async def test_every_type_has_a_schema_that_its_example_keeps_to(door: Door) -> None:
+    """The schema stands by itself: an agency's programmer needs nothing else."""
+    listed = (await door.client.get("/v1/schemas")).json()["schemas"]
+    assert {one["type"] for one in listed} == wire.EVENT_TYPES.keys()
+    document = (await door.client.get("/openapi.json")).json()
+    content = document["paths"]["/v1/events"]["post"]["requestBody"]["content"]
+    examples = [one["value"] for one in content["application/cloudevents+json"]["examples"].values()]
+
+    for one in listed:
+        answer = await door.client.get(one["href"])
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/schema+json")
+        schema = Draft202012Validator(answer.json())
+        Draft202012Validator.check_schema(answer.json())
+        [*valid] = (example for example in examples if example["type"] == one["type"])
+        for example in valid:
+            schema.validate(example)
+            assert not schema.is_valid({**example, "data": {**example["data"], "unheard_of": 1}})
+
+
+async def test_a_type_that_is_not_there_has_no_schema(door: Door) -> None:
+    answer = await door.client.get("/v1/schemas/dondoc.task.forgotten.v1")
+
+    assert code_of(answer) == (404, "not_found")
+    assert "/v1/schemas lists" in answer.json()["detail"]
 
 
 async def test_ready_means_that_keys_are_loaded_and_the_producer_is_up(door: Door) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.ingest import wire
 from services.ingest.domain.refusal import Code, RefusedError
+from services.ingest.ports import Trace
 from shared.contracts.codec import decode
 from shared.contracts.topics import SUBMISSIONS
 from tests.unit.ingest.builders import AGENCY, TASK, a_credential, an_event, golden
@@ -33,7 +34,7 @@ def invalid(*pointers: str) -> list[tuple[str, str]]:
 
 def published(event: Any, **options: Any) -> dict[str, Any]:
     """The record's value, read again."""
-    message = wire.message(wire.read(event), a_credential(), received_at=RECEIVED, **{"traceparent": None, **options})
+    message = wire.message(wire.read(event), a_credential(), received_at=RECEIVED, **{"trace": None, **options})
     content: dict[str, Any] = json.loads(message.value)
     return content
 
@@ -238,7 +239,7 @@ def test_what_the_platform_sets_wins_over_the_sender() -> None:
 def test_the_record_key_keeps_in_order_what_belongs_together(name: str, key: str | None) -> None:
     event = golden()[name]
 
-    message = wire.message(wire.read(event), a_credential(), received_at=RECEIVED, traceparent=None)
+    message = wire.message(wire.read(event), a_credential(), received_at=RECEIVED, trace=None)
 
     assert message.key == (event["data"]["task_id"] if key is None else key)
     assert json.loads(message.value)["partitionkey"] == message.key
@@ -247,9 +248,9 @@ def test_the_record_key_keeps_in_order_what_belongs_together(name: str, key: str
 def test_the_trace_of_the_request_is_kept_unless_the_event_has_its_own() -> None:
     header, own = f"00-{'a' * 32}-{'b' * 16}-01", f"00-{'c' * 32}-{'d' * 16}-01"
 
-    assert published(an_event(), traceparent=header)["traceparent"] == header
-    assert published(an_event({"traceparent": own}), traceparent=header)["traceparent"] == own
-    assert wire.trace_of("00-zz-1-01") is None
+    assert published(an_event(), trace=Trace(header))["traceparent"] == header
+    assert published(an_event({"traceparent": own}), trace=Trace(header))["traceparent"] == own
+    assert wire.trace_of("00-zz-1-01", "a=1") is None
 
 
 def test_binary_mode_is_the_same_event() -> None:
@@ -316,7 +317,7 @@ def test_whatever_is_taken_can_be_read_by_those_who_come_after(data: st.DataObje
     except (wire.FaultyError, RefusedError):
         return
 
-    message = wire.message(submission, a_credential(), received_at=RECEIVED, traceparent=None)
+    message = wire.message(submission, a_credential(), received_at=RECEIVED, trace=None)
 
     decoded = decode(SUBMISSIONS.name, message.value)
     assert decoded.envelope.receivedat == RECEIVED

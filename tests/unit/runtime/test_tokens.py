@@ -15,10 +15,11 @@ from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from shared.runtime.tokens import KeyFile, TokenFault, TokenMetrics, TokenRefusedError, TokenVerifier
+from shared.runtime.keys import KeyFile, KeyMetrics
+from shared.runtime.tokens import TokenFault, TokenRefusedError, TokenVerifier
 
 NOWHERE = CollectorRegistry()
-COUNTS = TokenMetrics(
+COUNTS = KeyMetrics(
     keys=Gauge("keys", "Keys.", registry=NOWHERE),
     keys_refused=Counter("keys_refused", "Keys refused.", registry=NOWHERE),
     key_reloads_failed=Counter("reloads_failed", "Reloads failed.", registry=NOWHERE),
