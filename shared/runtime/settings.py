@@ -45,8 +45,8 @@ class CredentialSettings(BaseSettings):
 
     jwks_file: Path
     """The issuer's public keys. With `DONDOC_JWKS_URL`: where what was fetched is kept, over restarts too."""
-    jwks_url: str | None = None
-    """Where the issuer publishes them; https. None: somebody else keeps the file."""
+    jwks_url: str = ""
+    """Where the issuer publishes them; https. Empty: somebody else keeps the file."""
     jwks_refresh_seconds: float = Field(default=300.0, gt=0)
     jwks_stale_seconds_max: float = Field(default=86_400.0, gt=0)
     """How long the issuer may be out of reach before its keys verify nothing any more."""

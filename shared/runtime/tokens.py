@@ -100,7 +100,7 @@ class TokenVerifier:
     ) -> Self:
         """The verifier that the environment asks for."""
         download = None
-        if settings.jwks_url is not None:
+        if settings.jwks_url:
             download = KeyDownload(
                 settings.jwks_url,
                 settings.jwks_file,
