@@ -161,14 +161,14 @@ class EventsEndpoint:
         if asked.dry_run:
             checked = self._intake.check(asked.credential, parse, received_at=received_at, is_batch=is_batch)
             asked.events = len(checked)
-            self._rates.charge(sender, asked.events - 1, time.monotonic())
+            self._charge_rest(sender, asked.events)
             return _checked(checked)
         trace = wire.trace_of(asked.traceparent, asked.tracestate)
         receipt = await self._intake.accept(
             asked.credential, parse, received_at=received_at, trace=trace, is_batch=is_batch
         )
         asked.events = len(receipt.submissions)
-        self._rates.charge(sender, asked.events - 1, time.monotonic())
+        self._charge_rest(sender, asked.events)
         return _many(receipt) if is_batch else _one(receipt)
 
     def _let_pass(self, sender: str) -> None:
@@ -183,6 +183,10 @@ class EventsEndpoint:
             )
         # Whatever comes of the request: what is refused costs work as well.
         self._rates.charge(sender, 1, now)
+
+    def _charge_rest(self, sender: str, events: int) -> None:
+        if events > 1:
+            self._rates.charge(sender, events - 1, time.monotonic())
 
     async def _body(self, asked: Asked, receive: Receive) -> bytes:
         body = Body(is_gzip=_is_gzip(asked.encoding), bytes_max=self._settings.body_bytes_max)
