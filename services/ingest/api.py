@@ -150,26 +150,31 @@ class EventsEndpoint:
         asked.credential = credential = self._identify(asked.authorizations)
         sender = f"{credential.province}/{credential.agency}"
         self._let_pass(sender)
+        is_gzip = _is_gzip(asked.encoding)
         media_type = _media_type(asked)
-        body = await self._body(asked, receive)
+        body = await self._body(asked, receive, is_gzip=is_gzip)
         received_at = self._intake.received_at()
         is_batch = media_type == wire.BATCH
 
         def parse() -> Any:
             return wire.from_binary(asked.attributes, body) if media_type == wire.JSON else wire.parse(body)
 
+        submissions: Sequence[Submission]
         if asked.dry_run:
-            checked = self._intake.check(asked.credential, parse, received_at=received_at, is_batch=is_batch)
-            asked.events = len(checked)
-            self._charge_rest(sender, asked.events)
-            return _checked(checked)
-        trace = wire.trace_of(asked.traceparent, asked.tracestate)
-        receipt = await self._intake.accept(
-            asked.credential, parse, received_at=received_at, trace=trace, is_batch=is_batch
-        )
-        asked.events = len(receipt.submissions)
-        self._charge_rest(sender, asked.events)
-        return _many(receipt) if is_batch else _one(receipt)
+            submissions = self._intake.check(credential, parse, received_at=received_at, is_batch=is_batch)
+            answer = _checked(submissions)
+        else:
+            trace = wire.trace_of(asked.traceparent, asked.tracestate)
+            receipt = await self._intake.accept(
+                credential, parse, received_at=received_at, trace=trace, is_batch=is_batch
+            )
+            submissions = receipt.submissions
+            answer = _many(receipt) if is_batch else _one(receipt)
+        asked.events = len(submissions)
+        if asked.events > 1:
+            # The first was charged when it was let pass.
+            self._rates.charge(sender, asked.events - 1, time.monotonic())
+        return answer
 
     def _let_pass(self, sender: str) -> None:
         now = time.monotonic()
@@ -184,12 +189,8 @@ class EventsEndpoint:
         # Whatever comes of the request: what is refused costs work as well.
         self._rates.charge(sender, 1, now)
 
-    def _charge_rest(self, sender: str, events: int) -> None:
-        if events > 1:
-            self._rates.charge(sender, events - 1, time.monotonic())
-
-    async def _body(self, asked: Asked, receive: Receive) -> bytes:
-        body = Body(is_gzip=_is_gzip(asked.encoding), bytes_max=self._settings.body_bytes_max)
+    async def _body(self, asked: Asked, receive: Receive, *, is_gzip: bool) -> bytes:
+        body = Body(is_gzip=is_gzip, bytes_max=self._settings.body_bytes_max)
         body.announced(asked.length)
         try:
             async with asyncio.timeout(self._settings.body_seconds_max):
@@ -262,7 +263,6 @@ def _is_dry_run(query: bytes) -> bool:
 def _media_type(asked: Asked) -> str:
     """Which of the three forms this is."""
     media_type, is_utf8 = _content_type(asked.content_types[0] if len(asked.content_types) == 1 else b"")
-    _is_gzip(asked.encoding)
     if not is_utf8:
         raise RefusedError(Code.UNSUPPORTED_MEDIA_TYPE, "The charset is not UTF-8. JSON travels as UTF-8.")
     if media_type in {wire.STRUCTURED, wire.BATCH} or (media_type == wire.JSON and asked.attributes):
@@ -397,7 +397,8 @@ def routes(events: EventsEndpoint) -> list[Route]:
     async def schema_of(request: Request) -> Response:
         found = schemas.get(request.path_params["type"])
         if found is None:
-            return problems.problem(404, Code.NOT_FOUND, f"No such event type. {SCHEMAS_PATH} lists those there are.")
+            refused = RefusedError(Code.NOT_FOUND, f"No such event type. {SCHEMAS_PATH} lists those there are.")
+            return _Ready(problem(refused))
         return Response(found, media_type=SCHEMA)
 
     return [

@@ -14,7 +14,7 @@ class Body:
         self._inflater = zlib.decompressobj(_GZIP_WINDOW) if is_gzip else None
         self._bytes_max = bytes_max
         self._sent = 0
-        self._content: bytes | bytearray = b""
+        self._content = bytearray()
 
     def announced(self, length: int | None) -> None:
         """Refuse at once what says itself that it is too large."""
@@ -28,12 +28,7 @@ class Body:
             raise self._too_large()
         if self._inflater is not None:
             piece = self._inflated(self._inflater, piece)
-        if not self._content:
-            # Nearly every body comes in one piece, and need not be copied.
-            self._content = piece
-        else:
-            self._content = self._content if isinstance(self._content, bytearray) else bytearray(self._content)
-            self._content += piece
+        self._content += piece
         return len(piece)
 
     def whole(self) -> bytes:

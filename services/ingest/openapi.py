@@ -8,7 +8,7 @@ from typing import Any, Final
 from services.ingest import wire
 from services.ingest.domain.authorisation import SCOPES, Speaker
 from services.ingest.domain.refusal import Code
-from shared.runtime.bearer import SECURITY_SCHEME
+from shared.runtime.bearer import RETRY_AFTER, SECURITY_SCHEME
 
 _REF: Final = "#/components/schemas/{model}"
 _DEFINITION: Final = "#/$defs/{model}"
@@ -114,7 +114,8 @@ def _post() -> dict[str, Any]:
                 Code.UNKNOWN_EVENT_TYPE,
                 Code.DUPLICATE_IN_BATCH,
             ),
-            "429": _problem("This agency sends too much; others go on.", Code.TOO_MANY_REQUESTS) | _retry_after(),
+            "429": _problem("This agency sends too much; others go on.", Code.TOO_MANY_REQUESTS)
+            | {"headers": RETRY_AFTER},
             "500": _problem("An error on our side.", Code.INTERNAL_ERROR),
             "503": _problem(
                 "Not kept as far as we know; send the same again after `Retry-After`.",
@@ -122,13 +123,9 @@ def _post() -> dict[str, Any]:
                 Code.OVERLOADED,
                 Code.KEYS_MISSING,
             )
-            | _retry_after(),
+            | {"headers": RETRY_AFTER},
         },
     }
-
-
-def _retry_after() -> dict[str, Any]:
-    return {"headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}}
 
 
 def _list_schemas() -> dict[str, Any]:

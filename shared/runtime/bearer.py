@@ -32,6 +32,9 @@ SECURITY_SCHEME: Final[dict[str, Any]] = {
 SECURITY: Final[list[dict[str, Any]]] = [{"bearer": []}]
 """For each operation that needs a token."""
 
+RETRY_AFTER: Final[dict[str, Any]] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+"""The headers of an answer that asks to come again."""
+
 COUNTS: Final = KeyMetrics(
     keys=metrics.VERIFICATION_KEYS,
     keys_refused=metrics.KEYS_REFUSED,
@@ -123,7 +126,7 @@ def refusals(described: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
         "403": {**described(f"`{SCOPE_MISSING}`"), "headers": challenge},
         "503": {
             **described(f"`{TokenFault.KEYS_MISSING.value}`"),
-            "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
+            "headers": RETRY_AFTER,
         },
     }
 

@@ -153,7 +153,7 @@ class KeyDownload:
         wait = self._every_seconds
         if self._failures:
             wait = min(wait, RETRY_SECONDS * 2 ** (self._failures - 1))
-        if 0 <= now - self._tried_at < (0 if self._asked else wait):
+        if not self._asked and 0 <= now - self._tried_at < wait:
             return
         self._tried_at = now
         try:
