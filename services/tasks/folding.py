@@ -1,6 +1,5 @@
 """One document's next state, growing submission by submission in memory; and what a submission is on its way there."""
 
-import uuid
 from datetime import datetime
 from typing import NamedTuple
 
@@ -155,11 +154,6 @@ def _planned_alike(before: Task, after: Task) -> bool:
         and before.suspensions is after.suspensions
         and before.ended is after.ended
     )
-
-
-def new_token() -> str:
-    """Marks what one group of writes owes, so that it is forgotten in one step and nothing newer with it."""
-    return uuid.uuid4().hex
 
 
 def as_step(submission: Submission) -> Submission:

@@ -17,7 +17,7 @@ from services.tasks.domain.decide import decide, reject
 from services.tasks.domain.decision import Decision, Reason, Rulebook
 from services.tasks.domain.succession import Move, in_effect, succeed, successor_id, with_predecessors
 from services.tasks.domain.task import Cause, Task
-from services.tasks.folding import Fold, Submission, is_foreign, new_token, parked_submission
+from services.tasks.folding import Fold, Submission, is_foreign, parked_submission
 from services.tasks.ports import (
     Outcome,
     Parked,
@@ -142,13 +142,13 @@ class TaskHandlers:
 
         async def apply_groups() -> None:
             while group := dict(islice(rest, self._tasks_together)):
-                await self._apply(group)
+                with self._teller.hand() as token:
+                    await self._apply(group, token)
 
         await together(apply_groups() for _ in range(GROUPS_AT_ONCE))
 
-    async def _apply(self, waiting: dict[str, list[Submission]]) -> None:
+    async def _apply(self, waiting: dict[str, list[Submission]], token: str) -> None:
         owed: dict[str, Untold] = {}
-        token = new_token()
         for attempt in range(RACES_MAX):
             if not waiting:
                 break

@@ -132,8 +132,10 @@ class Sweep:
             self._noted_at = time.monotonic()
 
     async def tell_leftovers(self, owned: list[int]) -> None:
-        """Publish what a crash left untold."""
-        owed = await self._store.untold(owned, older_than_seconds=UNTOLD_AFTER_SECONDS)
+        """Publish what a crash left untold, and not what this process is slow to tell."""
+        in_hand = self._teller.in_hand()
+        untold = await self._store.untold(owned, older_than_seconds=UNTOLD_AFTER_SECONDS)
+        owed = {task_id: one for task_id, one in untold.items() if one.token not in in_hand}
         await self._teller.tell(owed)
         metrics.SWEPT.inc(len(owed))
         for registry in Registry:

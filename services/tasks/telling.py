@@ -1,7 +1,9 @@
 """Tells what documents owe: publish, close the ledger, forget. And knows where submissions may be waiting."""
 
+import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from services.tasks import metrics, wire
 from services.tasks.domain.task import Cause
@@ -28,6 +30,7 @@ class Teller:
         self._publish = publish
         self._clock = clock
         self._without_parked: set[int] = set()
+        self._in_hand: set[str] = set()
 
     def partitions_changed(self) -> None:
         """The partitions of this replica are others now, and may hold what another replica parked."""
@@ -43,6 +46,23 @@ class Teller:
     def may_wait(self, partition: int) -> bool:
         """Whether submissions of a partition may be waiting for their task."""
         return partition not in self._without_parked
+
+    @contextmanager
+    def hand(self) -> Iterator[str]:
+        """A token for what one group of writes owes: it is forgotten in one step, and nothing newer with it.
+
+        While the group is in hand, it is about to be told, however slow the broker is: no leftover of a crash.
+        """
+        token = uuid.uuid4().hex
+        self._in_hand.add(token)
+        try:
+            yield token
+        finally:
+            self._in_hand.discard(token)
+
+    def in_hand(self) -> frozenset[str]:
+        """The tokens of what this process is about to tell; ask before looking for what is untold."""
+        return frozenset(self._in_hand)
 
     async def tell(self, owed: Mapping[str, Untold]) -> None:
         """Tell what tasks owe, in order per task."""

@@ -14,7 +14,7 @@ from services.tasks.domain.decision import Decision, FactKind, Rulebook
 from services.tasks.domain.milestones import next_at
 from services.tasks.domain.succession import Move
 from services.tasks.domain.task import Task
-from services.tasks.folding import Fold, Submission, new_token
+from services.tasks.folding import Fold, Submission
 from services.tasks.horizon import Horizon
 from services.tasks.ports import Stored, TaskStore, Untold, Write
 from services.tasks.telling import PartitionOf, Teller
@@ -75,22 +75,28 @@ class TaskWriter:
         """Create tasks that do not exist yet and tell them; those that exist are left as they are."""
         created = 0
         for start in range(0, len(tasks), CHUNK):
-            token = new_token()
-            writes = {task.task_id: await self.new_write(task, event, token) for task in tasks[start : start + CHUNK]}
-            existing = await self.save(list(writes.values()))
-            owed = owed_by(write for task_id, write in writes.items() if task_id not in existing)
-            for task_id, stored in (await self._store.tasks(existing)).items():
-                # Created by an earlier try that did not get round to telling.
-                if stored.untold is not None:
-                    owed[task_id] = stored.untold
-            await self._teller.tell(owed)
-            created += len(writes) - len(existing)
+            with self._teller.hand() as token:
+                created += await self._create(tasks[start : start + CHUNK], event, token)
         return created
+
+    async def _create(self, tasks: Sequence[Task], event: Event | None, token: str) -> int:
+        writes = {task.task_id: await self.new_write(task, event, token) for task in tasks}
+        existing = await self.save(list(writes.values()))
+        owed = owed_by(write for task_id, write in writes.items() if task_id not in existing)
+        for task_id, stored in (await self._store.tasks(existing)).items():
+            # Created by an earlier try that did not get round to telling.
+            if stored.untold is not None:
+                owed[task_id] = stored.untold
+        await self._teller.tell(owed)
+        return len(writes) - len(existing)
 
     async def pass_time(self, due: Mapping[str, Stored], times: Mapping[int, datetime]) -> int:
         """Fire what is due on tasks, each by its partition's time. Lost races are left to the next turn."""
+        with self._teller.hand() as token:
+            return await self._pass_time(due, times, token)
+
+    async def _pass_time(self, due: Mapping[str, Stored], times: Mapping[int, datetime], token: str) -> int:
         writes: dict[str, Write] = {}
-        token = new_token()
         recorded_at = self._clock.now()
         for task_id, stored in due.items():
             rules = self._rulebook.of(stored.task.province)
@@ -118,7 +124,8 @@ class TaskWriter:
             for attempt in range(RACES_MAX):
                 if attempt:
                     await lost_races(len(left), attempt)
-                written, left = await self._change(left, step, of)
+                with self._teller.hand() as token:
+                    written, left = await self._change(left, step, of, token)
                 changed += written
                 if not left:
                     break
@@ -127,12 +134,11 @@ class TaskWriter:
         return changed
 
     async def _change(
-        self, task_ids: Collection[str], step: Step, of: Submission | None
+        self, task_ids: Collection[str], step: Step, of: Submission | None, token: str
     ) -> tuple[int, Collection[str]]:
         """One try. Returns how many were changed, and which ones somebody else wrote meanwhile."""
         writes: dict[str, Write] = {}
         owed: dict[str, Untold] = {}
-        token = new_token()
         event = of.event if of is not None else None
         for task_id, stored in (await self._store.tasks(task_ids)).items():
             fold = Fold(stored, self._rulebook.of(stored.task.province))

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
+from shared.runtime.connections import mend_connections
 from shared.runtime.consuming import Consumption
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.errors import is_transient
@@ -151,6 +152,7 @@ def serve(app: Starlette, settings: ProcessSettings) -> None:
     # uvicorn raises the signal again once it has stopped; without these that would look like being killed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
+    mend_connections()
     uvicorn.run(
         app,
         host=settings.http_host,

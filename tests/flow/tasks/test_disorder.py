@@ -1,5 +1,6 @@
 """Orders of events that the simulation found to go wrong, told one by one."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -7,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from services.tasks.mongo import MongoTaskStore
-from services.tasks.ports import Write
+from services.tasks.ports import Message, Write
 from tests.flow.tasks.harness import (
     PARTITIONS,
     REGISTRY,
@@ -554,3 +555,41 @@ async def test_two_that_wait_for_shares_of_a_clause_that_never_comes_do_not_wait
         await settle(service, dict.fromkeys(range(PARTITIONS), at("2024-10-15 09:00")))
 
     assert await service.outcome("one") == await service.outcome("other") == ("rejected", "unknown_task")
+
+
+async def test_what_this_process_is_about_to_tell_is_no_leftover_of_a_crash(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told late because the broker is slow is not untold: the sweep would tell everything twice on a busy machine."""
+    monkeypatch.setattr("services.tasks.sweep.UNTOLD_AFTER_SECONDS", -1.0)
+    await service.on(*REGISTRY, directive(obligation()))
+    service.told.clear()
+    slow = asyncio.Event()
+    publish = service.publish
+
+    async def wait_for_the_broker(messages: Sequence[Message]) -> None:
+        await slow.wait()
+        await publish(messages)
+
+    service.teller._publish = wait_for_the_broker
+    telling = asyncio.create_task(service.on(say("task.acknowledged", {"task_id": TASK})))
+    await asyncio.sleep(0.2)
+    leftovers = asyncio.create_task(service.sweep.tell_leftovers(list(range(PARTITIONS))))
+    await asyncio.sleep(0.2)
+    slow.set()
+    await asyncio.gather(telling, leftovers)
+
+    assert service.facts() == ["acknowledged"]
+
+
+async def test_what_could_not_be_told_is_told_by_the_sweep(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.tasks.sweep.UNTOLD_AFTER_SECONDS", -1.0)
+    await service.on(*REGISTRY, directive(obligation()))
+    service.told.clear()
+    service.lose_next_publish = True
+    with pytest.raises(ConnectionError):
+        await service.on(say("task.acknowledged", {"task_id": TASK}))
+
+    await service.sweep.tell_leftovers(list(range(PARTITIONS)))
+
+    assert service.facts() == ["acknowledged"]
