@@ -11,18 +11,22 @@ from services.ingest.credentials import Identify
 from services.ingest.domain.admission import Admission
 from services.ingest.domain.rates import Rates
 from services.ingest.handlers import Intake, Limits
-from services.ingest.ports import Message, NotAcknowledgedError, TooLargeError
+from services.ingest.mongo import MongoOutbox
+from services.ingest.outbox import SecuredSubmissions
+from services.ingest.ports import Message, NotAcknowledgedError, Outbox, Publish, TooLargeError
 from services.ingest.settings import Settings
 from shared.runtime.bearer import key_loops
 from shared.runtime.clock import Clock, clock_from
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.errors import is_transient
-from shared.runtime.process import make_app
+from shared.runtime.mongodb import connect
+from shared.runtime.process import Loop, make_app
 from shared.runtime.publishing import CLOUDEVENT, Header, Outgoing, Publisher
 from shared.runtime.tokens import TokenVerifier
 from shared.runtime.watchdog import Watchdog
 
 SERVICE = "ingest"
+OUTBOX_TURN_SECONDS = 0.2
 
 
 def build(
@@ -30,6 +34,7 @@ def build(
     *,
     clock: Clock | None = None,
     publisher: Publisher | None = None,
+    outbox: Outbox | None = None,
     real_time: Callable[[], float] = time.time,
     crash: Crash = crash_process,
 ) -> Starlette:
@@ -41,8 +46,23 @@ def build(
     admission = Admission(settings.in_flight_events_max, settings.in_flight_bytes_max)
     metrics.IN_FLIGHT_EVENTS.set_function(lambda: admission.events)
     metrics.IN_FLIGHT_BYTES.set_function(lambda: admission.bytes)
+    secure: Publish = KafkaSubmissions(publisher, settings.ack_timeout_seconds, crash)
+    loops = [*key_loops(verify)]
+    client, secured = None, None
+    if settings.outbox:
+        if outbox is None:
+            client = connect(settings.mongodb_uri, app_name=f"dondoc-{SERVICE}")
+            database = client[f"{settings.database_prefix}_{SERVICE}"]
+            outbox = MongoOutbox(database, timeout_seconds=settings.ack_timeout_seconds)
+        secure = secured = SecuredSubmissions(secure, KafkaSubmissions(publisher, None, crash), outbox)
+        loops.append(Loop("outbox", secured.turn, every_seconds=OUTBOX_TURN_SECONDS))
+
+    async def close_client() -> None:
+        if client is not None:
+            client.close()
+
     intake = Intake(
-        KafkaSubmissions(publisher, settings.ack_timeout_seconds, crash),
+        secure,
         clock or clock_from(settings.clock),
         admission,
         Limits(settings.batch_events_max, settings.event_bytes_max),
@@ -57,8 +77,10 @@ def build(
         routes=api.routes(api.EventsEndpoint(intake, Identify(verify), admission, rates, settings)),
         watchdog=Watchdog(settings.stuck_seconds, crash),
         publisher=publisher,
-        loops=key_loops(verify),
+        loops=loops,
         ready={"keys": keys_are_loaded},
+        after=[close_client],
+        without_broker=secured.can_keep if secured is not None else None,
         crash=crash,
     )
     api.answer_errors(app)
@@ -68,7 +90,8 @@ def build(
 class KafkaSubmissions:
     """See ports.Publish."""
 
-    def __init__(self, publisher: Publisher, ack_timeout_seconds: float, crash: Crash) -> None:
+    def __init__(self, publisher: Publisher, ack_timeout_seconds: float | None, crash: Crash) -> None:
+        """Without a timeout, as long as the producer keeps trying."""
         self._publisher = publisher
         self._ack_timeout_seconds = ack_timeout_seconds
         self._crash = crash

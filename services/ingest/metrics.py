@@ -19,12 +19,21 @@ REQUEST_SECONDS = Histogram(
     ["route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
-EVENTS = Counter("dondoc_ingest_events_total", "Events accepted: acknowledged by the broker, by type.", ["type"])
+EVENTS = Counter(
+    "dondoc_ingest_events_total",
+    "Events accepted: acknowledged by the broker or kept in the outbox, by type.",
+    ["type"],
+)
 ACK_SECONDS = Histogram(
     "dondoc_ingest_ack_seconds",
-    "Time from handing a request's events to the producer to the last acknowledgement.",
+    "Time from handing a request's events to the producer until the last is secured.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+OUTBOX_EVENTS = Gauge("dondoc_ingest_outbox_events", "Events of all replicas that wait in the outbox.")
+OUTBOX_OLDEST_SECONDS = Gauge("dondoc_ingest_outbox_oldest_seconds", "How long the oldest of them has waited.")
+OUTBOX_KEPT = Counter("dondoc_ingest_outbox_kept_total", "Events kept because the broker did not acknowledge in time.")
+OUTBOX_FORWARDED = Counter("dondoc_ingest_outbox_forwarded_total", "Events forwarded from the outbox.")
+OUTBOX_SET_ASIDE = Counter("dondoc_ingest_outbox_set_aside_total", "Kept events that the broker will never take.")
 IN_FLIGHT_EVENTS = Gauge("dondoc_ingest_in_flight_events", "Events between arrival and answer.")
 IN_FLIGHT_BYTES = Gauge("dondoc_ingest_in_flight_bytes", "Bytes of bodies between arrival and answer.")
 UNEXPECTED = Counter("dondoc_ingest_unexpected_errors_total", "Requests that ended in an error nobody foresaw.")

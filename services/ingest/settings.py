@@ -1,6 +1,8 @@
 """Settings of ingest."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from shared.runtime.settings import CredentialSettings, ProcessSettings
 
@@ -17,6 +19,8 @@ class Settings(ProcessSettings):
 
     ack_timeout_seconds: float = Field(default=5.0, gt=0)
     """How long the broker may take before the sender is asked to send again."""
+    outbox: bool = True
+    """Whether events are kept in MongoDB, and taken, while the broker does not acknowledge. Off: they are refused."""
     retry_after_seconds: int = Field(default=2, ge=1)
     body_bytes_max: int = Field(default=1024 * 1024, ge=1)
     body_seconds_max: float = Field(default=15.0, gt=0)
@@ -31,3 +35,9 @@ class Settings(ProcessSettings):
     agency_events_burst: int = Field(default=10_000, ge=1)
     """What it may send at once, such as what it kept back during an outage."""
     tokens_cached_max: int = Field(default=10_000, ge=1)
+
+    @model_validator(mode="after")
+    def _outbox_has_a_place(self) -> Self:
+        if self.outbox and not self.mongodb_uri:
+            raise ValueError("the outbox needs MONGODB_URI; DONDOC_OUTBOX=false refuses events while Kafka is away")
+        return self

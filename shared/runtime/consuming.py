@@ -29,6 +29,7 @@ from shared.runtime.clock import Clock
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.errors import PermanentError, ends_process, is_transient
 from shared.runtime.metrics import BATCH_SECONDS, DEAD_LETTERS, LAG, RECORDS, RETRIES
+from shared.runtime.partition_time import PartitionTime
 from shared.runtime.publishing import Outgoing, Publisher
 from shared.runtime.settings import ProcessSettings
 from shared.runtime.watchdog import Watchdog
@@ -72,16 +73,10 @@ class OnDead(Protocol):
 class _Partition:
     """What this replica knows of a partition it owns."""
 
+    time: PartitionTime
     applied: int | None = None
     """The next offset to apply; None until known."""
     committed: int | None = None
-    reached: datetime | None = None
-    """The latest `received_at` applied."""
-    poll_ms: int | None = None
-    """When the broker's latest answer arrived (real time)."""
-    confirmed_ms: int | None = None
-    """When the answer before it arrived."""
-    time: datetime | None = None
 
 
 class Consumption:
@@ -113,6 +108,7 @@ class Consumption:
         self._on_assigned = on_assigned
         self._crash = crash
         self._drain_seconds = settings.drain_seconds
+        self._grace_seconds = settings.outage_grace_seconds
         self._locks = [asyncio.Lock() for _ in range(LANES)]
         # One batch in hand and two waiting, each lane: what is read ahead is bounded.
         self._queues: list[asyncio.Queue[list[Record]]] = [asyncio.Queue(maxsize=2) for _ in range(LANES)]
@@ -344,8 +340,8 @@ class Consumption:
         for received in good:
             partition = self._partitions.get(TopicPartition(received.topic, received.partition))
             at = received.event.envelope.receivedat
-            if partition is not None and at is not None and (partition.reached is None or at > partition.reached):
-                partition.reached = at
+            if partition is not None and at is not None:
+                partition.time.reach(at)
         self._dirty = True
 
     async def _commit(self) -> None:
@@ -378,7 +374,7 @@ class Consumption:
         return sorted(one for one in mine if lane in {None, one % LANES})
 
     async def _assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._partitions = {tp: _Partition() for tp in assigned}
+        self._partitions = {tp: _Partition(PartitionTime(grace_seconds=self._grace_seconds)) for tp in assigned}
         self._on_assigned()
         self._joined = True
         log.info("partitions.assigned", group=self._group, partitions=len(self._partitions))
@@ -387,7 +383,7 @@ class Consumption:
         """Finish what is in hand (bounded), then own nothing until the next assignment."""
         await self._drain()
         for tp, partition in self._partitions.items():
-            if partition.poll_ms is not None:
+            if partition.time.is_known:
                 LAG.remove(tp.topic, str(tp.partition))
         self._partitions = {}
 
@@ -400,11 +396,7 @@ class Consumption:
             yield
 
     async def partition_times(self, topic: Topic, lane: int | None = None) -> dict[int, datetime]:
-        """Each owned partition's own time (of a lane, or of all), where it is known.
-
-        The clock, as far as the broker has confirmed that nothing older is waiting; else the `received_at` that was
-        reached. So a backlog, an outage or a silent broker delays what timers do, and never invents an overdue.
-        """
+        """Each owned partition's own time (of a lane, or of all), where it is known."""
         times: dict[int, datetime] = {}
         for tp, partition in list(self._partitions.items()):
             if tp.topic != topic.name or lane not in {None, tp.partition % LANES}:
@@ -421,19 +413,10 @@ class Consumption:
             partition.applied = await self._first_offset(consumer, tp)
         end, poll_ms = consumer.highwater(tp), consumer.last_poll_timestamp(tp)
         if end is None or poll_ms is None or partition.applied is None:
-            return partition.time
+            return None
         LAG.labels(tp.topic, str(tp.partition)).set(max(0, end - partition.applied))
-        if poll_ms != partition.poll_ms:
-            partition.confirmed_ms, partition.poll_ms = partition.poll_ms, poll_ms
-        now = partition.reached
-        if partition.applied >= end and partition.confirmed_ms is not None:
-            # The latest answer was asked for after the one before it had arrived. So what the broker had at that
-            # earlier moment is applied; the later moment proves nothing, the event loop may have been busy since.
-            confirmed = self._clock.at(partition.confirmed_ms / 1000)
-            now = confirmed if now is None or confirmed > now else now
-        if now is not None and (partition.time is None or now > partition.time):
-            partition.time = now
-        return partition.time
+        nothing_waits = partition.applied >= end
+        return partition.time.look(poll_ms / 1000, nothing_waits=nothing_waits, clock_at=self._clock.at)
 
     @staticmethod
     async def _first_offset(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:

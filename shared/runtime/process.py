@@ -62,15 +62,28 @@ def make_app(
     ready: Mapping[str, Check] | None = None,
     before: Sequence[Step] = (),
     after: Sequence[Step] = (),
+    without_broker: Check | None = None,
     crash: Crash = crash_process,
 ) -> Starlette:
-    """Compose a service. `before` runs first on start (indexes, migrations), `after` last on stop (closing clients)."""
+    """Compose a service. `before` runs first on start (indexes, migrations), `after` last on stop (closing clients).
+
+    `without_broker`: for a service that can work without Kafka, whether it can now. It starts all the same then, and
+    connects when it may.
+    """
     tasks: list[asyncio.Task[None]] = []
 
     async def start_parts() -> None:
         for step in before:
             await _until_possible(step)
-        await _until_possible(publisher.start)
+        if without_broker is None:
+            await _until_possible(publisher.start)
+
+    async def connect() -> None:
+        if not publisher.connected:
+            await publisher.start()
+
+    async def producer_or_without() -> bool:
+        return publisher.connected or (without_broker is not None and await without_broker())
 
     async def start_loops() -> None:
         if consumption is not None:
@@ -115,18 +128,13 @@ def make_app(
             async with app:
                 yield
 
-    checks: dict[str, Check] = {"producer": _as_check(lambda: publisher.connected), **(ready or {})}
+    if without_broker is not None:
+        loops = [*loops, Loop("broker", connect, every_seconds=1.0)]
+    checks: dict[str, Check] = {"producer": producer_or_without, **(ready or {})}
     if consumption is not None:
         checks["consumer"] = consumption.ready
     ops: list[Route] = ops_routes(watchdog, checks)
     return Starlette(routes=[*ops, *routes], lifespan=lifespan, exception_handlers={HTTPException: answer_http_error})
-
-
-def _as_check(state: Callable[[], bool]) -> Check:
-    async def check() -> bool:
-        return state()
-
-    return check
 
 
 async def _until_possible(step: Step) -> None:

@@ -84,7 +84,7 @@ class Publisher:
 
     async def start(self) -> None:
         """Connect. Raises KafkaConnectionError when no broker answers."""
-        self._producer = AIOKafkaProducer(
+        producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap_servers,
             client_id=self._client_id,
             acks="all",
@@ -97,7 +97,12 @@ class Publisher:
             retry_backoff_ms=200,
             partitioner=partition_for,
         )
-        await self._producer.start()
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        self._producer = producer
 
     async def stop(self) -> None:
         """Send what is buffered, then close."""

@@ -31,7 +31,11 @@ from tests.support.workload import produce
 SERVICES: Final[tuple[str, ...]] = ()
 """What runs is started here, once there are tasks."""
 # A paused process keeps its partitions, and does not take the pause for a fault of its own.
-ENV: Final = {"DONDOC_KAFKA_SESSION_TIMEOUT_MS": "300000", "DONDOC_STUCK_SECONDS": "600"}
+ENV: Final = {
+    "DONDOC_KAFKA_SESSION_TIMEOUT_MS": "300000",
+    "DONDOC_STUCK_SECONDS": "600",
+    "DONDOC_OUTAGE_GRACE_SECONDS": "0",
+}
 METRICS: Final = (
     "timers_idle_keys_per_due",
     "timers_wave_ratio",

@@ -65,6 +65,7 @@ async def ingest(kafka: ApacheKafka, folder: Path, **env: str) -> AsyncIterator[
         "DONDOC_JWKS_FILE": str(issuer.jwks_file),
         "DONDOC_JWT_ISSUER": issuer.issuer,
         "DONDOC_ACK_TIMEOUT_SECONDS": "1",
+        "DONDOC_OUTBOX": "false",
     }
     command = (sys.executable, "-m", "services.ingest")
     process = ManagedProcess("ingest", command, folder / "ingest.log", env={**os.environ, **ours, **env})
@@ -164,6 +165,35 @@ async def test_a_restarted_broker_is_found_again_without_a_restart_of_the_servic
 
         await eventually(lambda: accepted(running, an_event({"id": "2"})))
         assert running.process.is_running()
+
+
+@pytest.mark.faults
+async def test_what_a_killed_process_kept_while_the_broker_was_away_is_forwarded_by_the_next(
+    kafka: ApacheKafka, mongo_uri: str, tmp_path: Path
+) -> None:
+    """INVARIANT: without a broker it starts, takes and keeps events; no kill loses what it took."""
+    source = "//test/outbox"
+    env = {"DONDOC_OUTBOX": "true", "MONGODB_URI": mongo_uri, "DONDOC_DATABASE_PREFIX": "test_outbox"}
+    kafka.kill()
+    try:
+        async with ingest(kafka, tmp_path, **env) as running:
+            taken = [await running.post(an_event({"id": str(number), "source": source})) for number in range(20)]
+            running.process.kill()
+            running.process.start()
+            await running.process.wait_until(running.is_ready, within=READY_SECONDS_MAX)
+            taken += [await running.post(an_event({"id": str(number), "source": source})) for number in range(20, 40)]
+            assert {answer.status_code for answer in taken} == {202}
+            await kafka.restart()
+
+            async def all_there() -> bool:
+                return len(await kept(kafka, source)) == len(taken)
+
+            await eventually(all_there)
+    finally:
+        await kafka.restart()
+
+    said = {answer.json()["id"]: answer.json()["received_at"] for answer in taken}
+    assert {key: json.loads(value)["receivedat"] for key, (_, value) in (await kept(kafka, source)).items()} == said
 
 
 @pytest.mark.faults

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 
 from deploy.local.issuer import Issuer
 from services.ingest.app import build
+from services.ingest.ports import Outbox
 from services.ingest.settings import Settings
 from shared.runtime.publishing import Outgoing, Publisher, PublishTimeoutError
 from shared.runtime.settings import CredentialSettings
@@ -76,6 +77,7 @@ class Door:
     clock: MovableClock = field(default_factory=MovableClock)
     broker: MemoryPublisher = field(default_factory=MemoryPublisher)
     crashes: list[str] = field(default_factory=list)
+    outbox: Outbox | None = None
     issuer: Issuer = field(init=False)
     app: Starlette = field(init=False)
     client: httpx.AsyncClient = field(init=False)
@@ -85,9 +87,9 @@ class Door:
         credentials = CredentialSettings(jwks_file=self.issuer.jwks_file, jwt_issuer=self.issuer.issuer)
         settings = Settings(
             KAFKA_BOOTSTRAP_SERVERS="nowhere:1",
-            **{"credentials": credentials, "ack_timeout_seconds": 0.05, **self.options},
+            **{"credentials": credentials, "ack_timeout_seconds": 0.05, "outbox": False, **self.options},
         )
-        self.app = build(settings, clock=self.clock, publisher=self.broker, crash=self._crash)
+        self.app = build(settings, clock=self.clock, publisher=self.broker, outbox=self.outbox, crash=self._crash)
         transport = httpx.ASGITransport(self.app)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://ingest")
 
