@@ -1,0 +1,117 @@
+"""`dondoc`: what an operator does by hand. `python -m deploy keys|token|audit`."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from deploy import audit
+from deploy.issuer import SCOPES, FileIssuer, IssuerError
+from shared.contracts.identifiers import AgencyCode, ProvinceCode
+
+FOLDER: Final = Path(os.environ.get("DONDOC_ISSUER_DIR", "issuer"))
+_TTL: Final = re.compile(r"([1-9][0-9]{0,4})([hd])")
+_DAYS_MAX: Final = 366
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; a failure is one message on stderr and exit code 1."""
+    given = _parser().parse_args(arguments)
+    try:
+        _COMMANDS[given.command](given)
+    except IssuerError as error:
+        sys.exit(f"dondoc: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dondoc", description="What an operator does by hand.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    keys = commands.add_parser("keys", help="the keys of the file-based issuer")
+    steps = keys.add_subparsers(dest="step", required=True)
+    made = steps.add_parser("init", help="make an issuer with its first key")
+    made.add_argument("--issuer", required=True, help="its name, DONDOC_JWT_ISSUER of the services: https://…")
+    made.add_argument("--audience", default="dondoc")
+    listed = steps.add_parser("list", help="show the keys")
+    rotated = steps.add_parser("rotate", help="sign with a new key; tokens under the old ones stay good")
+    retired = steps.add_parser("retire", help="take a key back: its tokens are refused from now on")
+    retired.add_argument("kid")
+
+    token = commands.add_parser("token", help="print a token for an agency's system")
+    token.add_argument("--province", required=True, type=_province, help="for example H48")
+    token.add_argument("--agency", required=True, type=_agency, help="for example H48.07")
+    token.add_argument("--scope", required=True, action="append", choices=SCOPES, help="may be repeated")
+    token.add_argument("--valid", type=_ttl, default=timedelta(hours=8), help="for example 8h or 90d (default: 8h)")
+    for one in (made, listed, rotated, retired, token):
+        one.add_argument("--folder", type=Path, default=FOLDER, help="DONDOC_ISSUER_DIR, else ./issuer")
+
+    counted = commands.add_parser("audit", help="count what was accepted against what became of it")
+    counted.add_argument("--prefix", default=os.environ.get("DONDOC_DATABASE_PREFIX", "dondoc"))
+    return parser
+
+
+def _keys(given: argparse.Namespace) -> None:
+    folder: Path = given.folder
+    match given.step:
+        case "init":
+            issuer = FileIssuer.make(folder, issuer=given.issuer, audience=given.audience)
+            [key] = issuer.known_keys()
+            print(f"made, signing with {key.kid}; give the services {issuer.jwks_file} and nothing else")
+        case "list":
+            for one in FileIssuer.load(folder).known_keys():
+                print(f"{one.kid}  {one.made_at:%Y-%m-%d %H:%M}Z  {'signs' if one.signs else 'verifies'}")
+        case "rotate":
+            print(f"{FileIssuer.load(folder).rotate()} signs from now on; publish {folder / 'jwks.json'}")
+        case _:
+            FileIssuer.load(folder).retire(given.kid)
+            print(f"{given.kid} is taken back once the services read {folder / 'jwks.json'}")
+
+
+def _token(given: argparse.Namespace) -> None:
+    if not given.agency.startswith(f"{given.province}."):
+        raise IssuerError(f"agency {given.agency} is not one of province {given.province}: its code begins with it")
+    print(FileIssuer.load(given.folder).mint(given.agency, given.province, given.scope, given.valid))
+
+
+def _audit(given: argparse.Namespace) -> None:
+    sys.exit(audit.main(["--prefix", given.prefix]))
+
+
+_COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], None]]] = {
+    "keys": _keys,
+    "token": _token,
+    "audit": _audit,
+}
+
+
+def _province(text: str) -> str:
+    return _checked(TypeAdapter(ProvinceCode), text, "a province code, for example H48")
+
+
+def _agency(text: str) -> str:
+    return _checked(TypeAdapter(AgencyCode), text, "an agency code, for example H48.07")
+
+
+def _checked(wanted: TypeAdapter[str], text: str, what: str) -> str:
+    try:
+        return wanted.validate_python(text)
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}") from error
+
+
+def _ttl(text: str) -> timedelta:
+    found = _TTL.fullmatch(text)
+    ttl = timedelta(**{"hours" if found[2] == "h" else "days": int(found[1])}) if found else None
+    if ttl is None or ttl > timedelta(days=_DAYS_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 8h or 90d, {_DAYS_MAX}d at most")
+    return ttl
+
+
+if __name__ == "__main__":
+    main()
