@@ -26,7 +26,7 @@ from services.ingest.domain.rates import Rates
 from services.ingest.domain.refusal import Code, RefusedError
 from services.ingest.domain.submission import Submission
 from services.ingest.handlers import Intake, Receipt
-from services.ingest.ports import Identify
+from services.ingest.ports import Identify, Trace
 from services.ingest.settings import Settings
 from shared.runtime import problems
 from shared.runtime.bearer import scope_challenge, token_challenge
@@ -103,6 +103,7 @@ class Asked:
     length: int | None = None
     traceparent: str | None = None
     tracestate: str | None = None
+    trace: Trace | None = None
     dry_run: bool = False
     attributes: list[tuple[bytes, bytes]] = field(default_factory=list)
     credential: Credential | None = None
@@ -147,6 +148,7 @@ class EventsEndpoint:
         _account(EVENTS_PATH, "POST", answer, began, asked)
 
     async def _answer(self, asked: Asked, receive: Receive) -> Answer:
+        asked.trace = wire.trace_of(asked.traceparent, asked.tracestate)
         asked.credential = credential = self._identify(asked.authorizations)
         sender = f"{credential.province}/{credential.agency}"
         self._let_pass(sender)
@@ -164,9 +166,8 @@ class EventsEndpoint:
             submissions = self._intake.check(credential, parse, received_at=received_at, is_batch=is_batch)
             answer = _checked(submissions)
         else:
-            trace = wire.trace_of(asked.traceparent, asked.tracestate)
             receipt = await self._intake.accept(
-                credential, parse, received_at=received_at, trace=trace, is_batch=is_batch
+                credential, parse, received_at=received_at, trace=asked.trace, is_batch=is_batch
             )
             submissions = receipt.submissions
             answer = _many(receipt) if is_batch else _one(receipt)
@@ -376,6 +377,7 @@ def _account(route: str, method: str, answer: Answer, began: float, asked: Asked
         events=asked.events,
         bytes=asked.bytes_read,
         duration_ms=round(seconds * 1000, 2),
+        trace_id=asked.trace.trace_id if asked.trace is not None else None,
     )
 
 

@@ -15,6 +15,11 @@ class Trace:
     parent: str
     state: str | None = None
 
+    @property
+    def trace_id(self) -> str:
+        """What all spans of one request have in common: the second part of a `traceparent`."""
+        return self.parent.split("-")[1]
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

@@ -23,6 +23,9 @@ PUBLISH_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 STALLED_SECONDS = Gauge("dondoc_stalled_seconds", "Seconds since a loop of this process last made progress.", ["loop"])
+HEADS_REFUSED = Counter(
+    "dondoc_http_heads_refused_total", "Connections let go before a request was there, by code.", ["code"]
+)
 READS_REFUSED = Counter("dondoc_reads_refused_total", "Requests to read that were not let in, by code.", ["code"])
 VERIFICATION_KEYS = Gauge("dondoc_verification_keys", "Keys that readers' tokens are verified with; NaN: none needed.")
 # Nobody waits for keys where no token is needed, so no alert may rest on the figure there.

@@ -18,6 +18,7 @@ from shared.runtime.connections import mend_connections
 from shared.runtime.consuming import Consumption
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.errors import is_transient
+from shared.runtime.http_limits import LimitedProtocol
 from shared.runtime.ops import Check, ops_routes
 from shared.runtime.problems import answer_http_error
 from shared.runtime.publishing import Publisher
@@ -25,6 +26,8 @@ from shared.runtime.settings import ProcessSettings
 from shared.runtime.watchdog import Watchdog
 
 log = structlog.get_logger()
+
+START_FAILED = 3
 
 Step = Callable[[], Awaitable[None]]
 
@@ -161,12 +164,20 @@ def serve(app: Starlette, settings: ProcessSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     mend_connections()
-    uvicorn.run(
+    server = uvicorn.Server(server_config(app, settings))
+    server.run()
+    if not server.started:
+        sys.exit(START_FAILED)
+
+
+def server_config(app: Starlette, settings: ProcessSettings) -> uvicorn.Config:
+    """The HTTP server of every service."""
+    return uvicorn.Config(
         app,
         host=settings.http_host,
         port=settings.http_port,
         loop="uvloop",
-        http="httptools",
+        http=LimitedProtocol,
         lifespan="on",
         access_log=False,
         log_config=None,

@@ -131,3 +131,14 @@ async def test_each_request_leaves_one_line(door: Door) -> None:
     assert (told[0]["agency"], told[0]["province"]) == (AGENCY, "H48")
     assert told[0]["bytes"] == len(json.dumps([an_event(), an_event({"id": "2"})]))
     assert told[0]["duration_ms"] > 0
+
+
+async def test_the_line_names_the_trace_of_a_refused_request_too(door: Door) -> None:
+    trace = [("traceparent", f"00-{'a' * 32}-{'b' * 16}-01")]
+    with capture_logs() as lines:
+        await door.post(an_event(), headers=trace)
+        await door.post(an_event(), token="x", headers=trace)
+        await door.post(an_event(), headers=[("traceparent", "00-x")])
+
+    told = [line["trace_id"] for line in lines if line["event"] == "request.answered"]
+    assert told == ["a" * 32, "a" * 32, None]
