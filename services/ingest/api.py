@@ -6,8 +6,8 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
-from urllib.parse import parse_qsl, quote
+from typing import Any, ClassVar, Final
+from urllib.parse import parse_qsl
 
 import pydantic_core
 import structlog
@@ -18,79 +18,28 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from services.ingest import metrics, openapi, wire
+from services.ingest import answers, edxml, metrics, openapi, wire
+from services.ingest.answers import Answer, problem
 from services.ingest.body import Body
 from services.ingest.domain.admission import Admission
-from services.ingest.domain.authorisation import SCOPES, Credential
+from services.ingest.domain.authorisation import Credential
 from services.ingest.domain.rates import Rates
 from services.ingest.domain.refusal import Code, RefusedError
 from services.ingest.domain.submission import Submission
-from services.ingest.handlers import Intake, Receipt
+from services.ingest.handlers import Intake
 from services.ingest.ports import Identify, Trace
 from services.ingest.settings import Settings
-from shared.runtime import problems
-from shared.runtime.bearer import scope_challenge, token_challenge
 
 log = structlog.get_logger()
 
 EVENTS_PATH: Final = "/v1/events"
+EDXML_PATH: Final = "/v1/edxml"
+_ABOUT: Final = frozenset({"directive", "clause", "period", "dry_run"})
 SCHEMAS_PATH: Final = "/v1/schemas"
 SCHEMA: Final = "application/schema+json"
-FAULTS_MAX: Final = 100
-"""How many faults one answer lists."""
-
-_STATUS: Final = {
-    Code.UNKNOWN_PARAMETER: 400,
-    Code.MALFORMED_ENCODING: 400,
-    Code.MALFORMED_JSON: 400,
-    Code.TOO_DEEP: 400,
-    Code.TOKEN_MISSING: 401,
-    Code.TOKEN_MALFORMED: 401,
-    Code.TOKEN_EXPIRED: 401,
-    Code.TOKEN_NOT_YET_VALID: 401,
-    Code.TOKEN_WRONG_AUDIENCE: 401,
-    Code.TOKEN_WRONG_ISSUER: 401,
-    Code.TOKEN_UNKNOWN_KEY: 401,
-    Code.TOKEN_BAD_SIGNATURE: 401,
-    Code.TOKEN_INCOMPLETE: 401,
-    Code.SCOPE_MISSING: 403,
-    Code.WRONG_PROVINCE: 403,
-    Code.NOT_YOURS: 403,
-    Code.NOT_FOUND: 404,
-    Code.METHOD_NOT_ALLOWED: 405,
-    Code.BODY_TOO_SLOW: 408,
-    Code.BODY_TOO_LARGE: 413,
-    Code.TOO_MANY_EVENTS: 413,
-    Code.EVENT_TOO_LARGE: 413,
-    Code.UNSUPPORTED_MEDIA_TYPE: 415,
-    Code.INVALID_EVENT: 422,
-    Code.UNKNOWN_EVENT_TYPE: 422,
-    Code.DUPLICATE_IN_BATCH: 422,
-    Code.TOO_MANY_REQUESTS: 429,
-    Code.INTERNAL_ERROR: 500,
-    Code.NOT_ACKNOWLEDGED: 503,
-    Code.OVERLOADED: 503,
-    Code.KEYS_MISSING: 503,
-}
 _TAKEN: Final = (
     f"Send one event as {wire.STRUCTURED}, several as {wire.BATCH}, or one in binary mode: {wire.JSON} with ce- headers"
 )
-
-Headers = list[tuple[bytes, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes back."""
-
-    status: int
-    code: str
-    body: bytes
-    headers: Headers
-
-    async def send(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        await send({"type": "http.response.body", "body": self.body})
 
 
 @dataclass(slots=True)
@@ -105,6 +54,7 @@ class Asked:
     tracestate: str | None = None
     trace: Trace | None = None
     dry_run: bool = False
+    about: dict[str, str] = field(default_factory=dict)
     attributes: list[tuple[bytes, bytes]] = field(default_factory=list)
     credential: Credential | None = None
     bytes_read: int = 0
@@ -115,8 +65,10 @@ class _SenderGoneError(Exception):
     """The connection ended before the body did: nobody to answer."""
 
 
-class EventsEndpoint:
-    """`POST /v1/events`, as bare ASGI: it is the one hot path of the system."""
+class Door:
+    """What every address that takes something has in common, as bare ASGI: it is the one hot path of the system."""
+
+    path: ClassVar[str]
 
     def __init__(
         self, intake: Intake, identify: Identify, admission: Admission, rates: Rates, settings: Settings
@@ -132,7 +84,7 @@ class EventsEndpoint:
         began = time.perf_counter()
         asked = _head(scope["headers"])
         try:
-            asked.dry_run = _is_dry_run(scope["query_string"])
+            self._ask(asked, scope["query_string"])
             answer = await self._answer(asked, receive)
         except RefusedError as refused:
             answer = problem(refused, retry_after_seconds=self._settings.retry_after_seconds)
@@ -140,12 +92,24 @@ class EventsEndpoint:
             return
         except Exception:
             metrics.UNEXPECTED.inc()
-            log.exception("request.failed", route=EVENTS_PATH)
-            answer = problem(_unexpected())
+            log.exception("request.failed", route=self.path)
+            answer = problem(answers.unexpected())
         finally:
             self._admission.leave(bytes=asked.bytes_read)
         await answer.send(send)
-        _account(EVENTS_PATH, "POST", answer, began, asked)
+        _account(self.path, "POST", answer, began, asked)
+
+    def _ask(self, asked: Asked, query: bytes) -> None:
+        """Read what is asked for in the address."""
+        raise NotImplementedError
+
+    def _media_type(self, asked: Asked) -> str:
+        """The body's media type, if it is taken here."""
+        raise NotImplementedError
+
+    async def _take(self, asked: Asked, credential: Credential, media_type: str, body: bytes) -> Answer:
+        """Take the body, and note in `asked` how many events it held."""
+        raise NotImplementedError
 
     async def _answer(self, asked: Asked, receive: Receive) -> Answer:
         asked.trace = wire.trace_of(asked.traceparent, asked.tracestate)
@@ -153,25 +117,8 @@ class EventsEndpoint:
         sender = f"{credential.province}/{credential.agency}"
         self._let_pass(sender)
         is_gzip = _is_gzip(asked.encoding)
-        media_type = _media_type(asked)
-        body = await self._body(asked, receive, is_gzip=is_gzip)
-        received_at = self._intake.received_at()
-        is_batch = media_type == wire.BATCH
-
-        def parse() -> Any:
-            return wire.from_binary(asked.attributes, body) if media_type == wire.JSON else wire.parse(body)
-
-        submissions: Sequence[Submission]
-        if asked.dry_run:
-            submissions = self._intake.check(credential, parse, received_at=received_at, is_batch=is_batch)
-            answer = _checked(submissions)
-        else:
-            receipt = await self._intake.accept(
-                credential, parse, received_at=received_at, trace=asked.trace, is_batch=is_batch
-            )
-            submissions = receipt.submissions
-            answer = _many(receipt) if is_batch else _one(receipt)
-        asked.events = len(submissions)
+        media_type = self._media_type(asked)
+        answer = await self._take(asked, credential, media_type, await self._body(asked, receive, is_gzip=is_gzip))
         if asked.events > 1:
             # The first was charged when it was let pass.
             self._rates.charge(sender, asked.events - 1, time.monotonic())
@@ -213,6 +160,92 @@ class EventsEndpoint:
             raise RefusedError(Code.OVERLOADED, "Too much is under way. Wait, then send the same again.")
         asked.bytes_read += grew
         return bool(received.get("more_body", False))
+
+
+class EventsEndpoint(Door):
+    """`POST /v1/events`: CloudEvents in their three HTTP modes."""
+
+    path = EVENTS_PATH
+
+    def _ask(self, asked: Asked, query: bytes) -> None:
+        asked.dry_run = _is_dry_run(query)
+
+    def _media_type(self, asked: Asked) -> str:
+        return _media_type(asked)
+
+    async def _take(self, asked: Asked, credential: Credential, media_type: str, body: bytes) -> Answer:
+        received_at = self._intake.received_at()
+        is_batch = media_type == wire.BATCH
+
+        def parse() -> Any:
+            return wire.from_binary(asked.attributes, body) if media_type == wire.JSON else wire.parse(body)
+
+        submissions: Sequence[Submission]
+        if asked.dry_run:
+            submissions = self._intake.check(credential, parse, received_at=received_at, is_batch=is_batch)
+            answer = answers.checked(submissions)
+        else:
+            receipt = await self._intake.accept(
+                credential, parse, received_at=received_at, trace=asked.trace, is_batch=is_batch
+            )
+            submissions = receipt.submissions
+            answer = answers.many(receipt) if is_batch else answers.one(receipt)
+        asked.events = len(submissions)
+        return answer
+
+
+class EdxmlEndpoint(Door):
+    """`POST /v1/edxml`: an envelope that orders becomes a draft, one that reports on an order becomes a result."""
+
+    path = EDXML_PATH
+
+    def _ask(self, asked: Asked, query: bytes) -> None:
+        asked.about = _about(query)
+        asked.dry_run = asked.about.get("dry_run") == "true"
+
+    def _media_type(self, asked: Asked) -> str:
+        media_type, is_utf8 = _content_type(asked.content_types[0] if len(asked.content_types) == 1 else b"")
+        if media_type not in edxml.MEDIA_TYPES or not is_utf8:
+            raise RefusedError(Code.UNSUPPORTED_MEDIA_TYPE, "Send the envelope as application/xml, in UTF-8.")
+        return media_type
+
+    async def _take(self, asked: Asked, credential: Credential, media_type: str, body: bytes) -> Answer:
+        received_at = self._intake.received_at()
+        try:
+            envelope = edxml.read(body)
+            if envelope.steering == edxml.ORDERS:
+                draft, to_do = (edxml.recall if envelope.business == edxml.RECALLED else edxml.draft)(envelope)
+                # What the human gets is a draft that would be taken.
+                self._intake.check(credential, lambda: draft, received_at=received_at)
+                return answers.drafted(draft, to_do)
+            if envelope.steering != edxml.REPORTS:
+                raise RefusedError(
+                    Code.NOT_STEERING, "The envelope neither orders anything (SteeringType 2) nor reports on it (3)."
+                )
+            if envelope.business == edxml.RECALLED:
+                raise RefusedError(
+                    Code.NOT_STEERING, "A report that was handed in is not taken back by an envelope: send a new one."
+                )
+            about = asked.about
+            event = edxml.result(
+                envelope,
+                province=credential.province,
+                directive=about.get("directive"),
+                clause=about.get("clause", "I"),
+                period=about.get("period"),
+            )
+        except wire.FaultyError as error:
+            raise RefusedError(
+                Code.INVALID_ENVELOPE,
+                f"Nothing was taken. {error.faults[0].pointer}: {error.faults[0].detail}.",
+                error.faults,
+            ) from error
+        asked.events = 1
+        if asked.dry_run:
+            return answers.checked(self._intake.check(credential, lambda: event, received_at=received_at))
+        return answers.one(
+            await self._intake.accept(credential, lambda: event, received_at=received_at, trace=asked.trace)
+        )
 
 
 # -- requests --------------------------------------------------------------------------------------------------------
@@ -261,6 +294,17 @@ def _is_dry_run(query: bytes) -> bool:
     raise RefusedError(Code.UNKNOWN_PARAMETER, "The one parameter taken here is dry_run, `true` or `false`, once.")
 
 
+def _about(query: bytes) -> dict[str, str]:
+    """Which task an envelope reports on, as far as it cannot tell itself."""
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    found = dict(pairs)
+    if len(found) < len(pairs) or not found.keys() <= _ABOUT or found.get("dry_run", "true") not in {"true", "false"}:
+        raise RefusedError(
+            Code.UNKNOWN_PARAMETER, f"The parameters taken here are {', '.join(sorted(_ABOUT))}, each once."
+        )
+    return found
+
+
 def _media_type(asked: Asked) -> str:
     """Which of the three forms this is."""
     media_type, is_utf8 = _content_type(asked.content_types[0] if len(asked.content_types) == 1 else b"")
@@ -281,85 +325,7 @@ def _content_type(header: bytes) -> tuple[str, bool]:
     return media_type.strip(), wire.utf8_only(parameters)
 
 
-# -- answers ---------------------------------------------------------------------------------------------------------
-
-
-def _location(submission: Submission) -> str:
-    return f"/v1/submissions/{quote(submission.id, safe='')}?source={_quoted_source(submission.source)}"
-
-
-@functools.lru_cache(maxsize=1024)
-def _quoted_source(source: str) -> str:
-    # A sender has few sources and many ids.
-    return quote(source, safe="")
-
-
-def _one(receipt: Receipt) -> Answer:
-    (submission,) = receipt.submissions
-    content = {"id": submission.id, "source": submission.source, "received_at": receipt.received_at}
-    return _accepted(content, [(b"location", _location(submission).encode())])
-
-
-def _many(receipt: Receipt) -> Answer:
-    content = {
-        "received_at": receipt.received_at,
-        "accepted": len(receipt.submissions),
-        "submissions": [
-            {"id": one.id, "source": one.source, "location": _location(one)} for one in receipt.submissions
-        ],
-    }
-    return _accepted(content, [])
-
-
-def _checked(submissions: Sequence[Submission]) -> Answer:
-    return _answer(200, "checked", {"dry_run": True, "valid": len(submissions)}, wire.JSON, [])
-
-
-def _accepted(content: dict[str, Any], headers: Headers) -> Answer:
-    return _answer(202, "accepted", content, wire.JSON, headers)
-
-
-def problem(refused: RefusedError, *, retry_after_seconds: int = 1, headers: Headers | None = None) -> Answer:
-    """RFC 9457."""
-    status, code = _STATUS[refused.code], refused.code
-    content = problems.content(status, code, refused.detail)
-    if refused.faults:
-        content["errors"] = [
-            {"pointer": one.pointer, "code": one.code, "detail": one.detail} for one in refused.faults[:FAULTS_MAX]
-        ]
-        if len(refused.faults) > FAULTS_MAX:
-            content["errors_left_out"] = len(refused.faults) - FAULTS_MAX
-    return _answer(
-        status, code, content, problems.PROBLEM, [*(headers or []), *_advice(refused, status, retry_after_seconds)]
-    )
-
-
-def _advice(refused: RefusedError, status: int, retry_after_seconds: int) -> Headers:
-    """The headers that a status asks for."""
-    if status == 401:
-        return [(b"www-authenticate", token_challenge(refused.code).encode())]
-    if refused.code is Code.SCOPE_MISSING:
-        needed = [scope for scope in SCOPES.values() if any(scope in one.detail for one in refused.faults)]
-        return [(b"www-authenticate", scope_challenge(needed).encode())]
-    if status in {429, 503}:
-        return [(b"retry-after", str(refused.retry_after_seconds or retry_after_seconds).encode())]
-    if status == 415:
-        return [
-            (b"accept-post", f"{wire.STRUCTURED}, {wire.BATCH}, {wire.JSON}".encode()),
-            (b"accept-encoding", b"gzip"),
-        ]
-    # After a 413 the rest of the body is drained unread, so that the sender gets to read the answer.
-    return [(b"connection", b"close")] if status == 408 else []
-
-
-def _answer(status: int, code: str, content: dict[str, Any], media_type: str, headers: Headers) -> Answer:
-    body = pydantic_core.to_json(content)
-    fixed = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
-    return Answer(status, code, body, [*fixed, *headers])
-
-
-def _unexpected() -> RefusedError:
-    return RefusedError(Code.INTERNAL_ERROR, "An error on our side. Send the same again: source and id make that safe.")
+# -- accounting ---
 
 
 def _account(route: str, method: str, answer: Answer, began: float, asked: Asked) -> None:
@@ -384,7 +350,7 @@ def _account(route: str, method: str, answer: Answer, began: float, asked: Asked
 # -- routes ----------------------------------------------------------------------------------------------------------
 
 
-def routes(events: EventsEndpoint) -> list[Route]:
+def routes(events: EventsEndpoint, envelopes: EdxmlEndpoint) -> list[Route]:
     """What ingest answers beside probes and metrics."""
     description = pydantic_core.to_json(openapi.document())
     schemas = {name: pydantic_core.to_json(openapi.event_schema(name)) for name in wire.EVENT_TYPES}
@@ -405,6 +371,7 @@ def routes(events: EventsEndpoint) -> list[Route]:
 
     return [
         Route(EVENTS_PATH, events, methods=["POST"]),
+        Route(EDXML_PATH, envelopes, methods=["POST"]),
         Route(SCHEMAS_PATH, list_schemas),
         Route(f"{SCHEMAS_PATH}/{{type}}", schema_of),
         Route("/openapi.json", described),

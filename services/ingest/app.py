@@ -70,11 +70,13 @@ def build(
 
     rates = Rates(settings.agency_events_per_second, settings.agency_events_burst)
 
+    parts = (intake, Identify(verify), admission, rates, settings)
+
     async def keys_are_loaded() -> bool:
         return verify.ready()
 
     app = make_app(
-        routes=api.routes(api.EventsEndpoint(intake, Identify(verify), admission, rates, settings)),
+        routes=api.routes(api.EventsEndpoint(*parts), api.EdxmlEndpoint(*parts)),
         watchdog=Watchdog(settings.stuck_seconds, crash),
         publisher=publisher,
         loops=loops,

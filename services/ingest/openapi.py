@@ -30,6 +30,7 @@ def document() -> dict[str, Any]:
         },
         "paths": {
             "/v1/events": {"post": _post()},
+            "/v1/edxml": {"post": _post_envelope()},
             "/v1/schemas": {"get": _list_schemas()},
             "/v1/schemas/{type}": {"get": _get_schema()},
         },
@@ -87,7 +88,7 @@ def _post() -> dict[str, Any]:
                 "content": {"application/json": {"schema": _ref("Checked")}},
             },
             "202": {
-                "description": "Kept: acknowledged by the broker.",
+                "description": "Kept: acknowledged by the broker, or on disk until the broker is back.",
                 "headers": {
                     "Location": {
                         "description": "Where the tasks service says what became of it. One event only.",
@@ -103,27 +104,80 @@ def _post() -> dict[str, Any]:
                 Code.TOO_DEEP,
                 Code.UNKNOWN_PARAMETER,
             ),
-            "401": _problem("No valid token.", *(code for code in Code if code.startswith("token_"))),
-            "403": _problem("Not yours to send.", Code.SCOPE_MISSING, Code.WRONG_PROVINCE, Code.NOT_YOURS),
-            "408": _problem("The body did not arrive in time.", Code.BODY_TOO_SLOW),
-            "413": _problem("Too much.", Code.BODY_TOO_LARGE, Code.TOO_MANY_EVENTS, Code.EVENT_TOO_LARGE),
-            "415": _problem("Another media type, charset or encoding.", Code.UNSUPPORTED_MEDIA_TYPE),
+            **_refusals(),
             "422": _problem(
                 "Well-formed JSON, but not an event that is taken; `errors` says where.",
                 Code.INVALID_EVENT,
                 Code.UNKNOWN_EVENT_TYPE,
                 Code.DUPLICATE_IN_BATCH,
             ),
-            "429": _problem("This agency sends too much; others go on.", Code.TOO_MANY_REQUESTS)
-            | {"headers": RETRY_AFTER},
-            "500": _problem("An error on our side.", Code.INTERNAL_ERROR),
-            "503": _problem(
-                "Not kept as far as we know; send the same again after `Retry-After`.",
-                Code.NOT_ACKNOWLEDGED,
-                Code.OVERLOADED,
-                Code.KEYS_MISSING,
-            )
-            | {"headers": RETRY_AFTER},
+        },
+    }
+
+
+def _refusals() -> dict[str, Any]:
+    """What both addresses refuse alike."""
+    return {
+        "401": _problem("No valid token.", *(code for code in Code if code.startswith("token_"))),
+        "403": _problem("Not yours to send.", Code.SCOPE_MISSING, Code.WRONG_PROVINCE, Code.NOT_YOURS),
+        "408": _problem("The body did not arrive in time.", Code.BODY_TOO_SLOW),
+        "413": _problem("Too much.", Code.BODY_TOO_LARGE, Code.TOO_MANY_EVENTS, Code.EVENT_TOO_LARGE),
+        "415": _problem("Another media type, charset or encoding.", Code.UNSUPPORTED_MEDIA_TYPE),
+        "429": _problem("This agency sends too much; others go on.", Code.TOO_MANY_REQUESTS) | {"headers": RETRY_AFTER},
+        "500": _problem("An error on our side.", Code.INTERNAL_ERROR),
+        "503": _problem(
+            "Not kept as far as we know; send the same again after `Retry-After`.",
+            Code.NOT_ACKNOWLEDGED,
+            Code.OVERLOADED,
+            Code.KEYS_MISSING,
+        )
+        | {"headers": RETRY_AFTER},
+    }
+
+
+def _post_envelope() -> dict[str, Any]:
+    text = {"type": "string"}
+    about = {
+        "directive": "Its name here, where the envelope's ResponseFor does not lead to it.",
+        "clause": "The clause that the report is about; without it I, as the draft of an envelope has it.",
+        "period": "Of a recurring task.",
+        "dry_run": "`true`: say whether it would be taken now.",
+    }
+    return {
+        "operationId": "postEnvelope",
+        "summary": "Send an edXML envelope (QCVN 102:2016/BTTTT).",
+        "description": "Steering type 2 (an order): the draft of `dondoc.directive.issued.v1`, or of "
+        "`dondoc.directive.revoked.v1` when it is a recall, for a human to complete and send to `/v1/events`; nothing "
+        "is kept. Steering type 3 (a report on an order): it is taken as `dondoc.task.result_submitted.v1` of the "
+        "task of the sender. `OrganId` is the agency's code. The same bytes are the same event, however often sent.",
+        "security": [{"bearer": []}],
+        "parameters": [
+            {"name": name, "in": "query", "description": description, "schema": text}
+            for name, description in about.items()
+        ],
+        "requestBody": {"required": True, "content": {"application/xml": {"schema": text}}},
+        "responses": {
+            "200": {
+                "description": "A draft, or with `dry_run=true` that a report would be taken. Nothing was kept.",
+                "content": {"application/json": {"schema": {"oneOf": [_ref("Draft"), _ref("Checked")]}}},
+            },
+            "202": {
+                "description": "Kept as the task's result.",
+                "content": {"application/json": {"schema": _ref("Receipt")}},
+            },
+            "400": _problem(
+                "Not XML, with a document type, not gzip although it says so, or an unknown query parameter.",
+                Code.MALFORMED_XML,
+                Code.MALFORMED_ENCODING,
+                Code.UNKNOWN_PARAMETER,
+            ),
+            **_refusals(),
+            "422": _problem(
+                "XML, but no envelope that can be taken; `errors` says where.",
+                Code.INVALID_ENVELOPE,
+                Code.NOT_STEERING,
+                Code.INVALID_EVENT,
+            ),
         },
     }
 
@@ -199,6 +253,12 @@ def _schemas() -> dict[str, Any]:
             "discriminator": {"propertyName": "type", "mapping": {name: _REF.format(model=name) for name in events}},
         },
         "Checked": _object({"dry_run": {"const": True}, "valid": {"type": "integer", "description": "Events."}}),
+        "Draft": _object(
+            {
+                "draft": {"type": "object", "description": "The event, to be sent once it is complete."},
+                "to_do": {"type": "array", "items": {"type": "string"}, "description": "What a human must look at."},
+            }
+        ),
         "Receipt": _object(
             {"id": {"type": "string"}, "source": {"type": "string"}, "received_at": _instant()},
         ),

@@ -11,6 +11,7 @@ class Code(StrEnum):
     UNKNOWN_PARAMETER = "unknown_parameter"
     MALFORMED_ENCODING = "malformed_encoding"
     MALFORMED_JSON = "malformed_json"
+    MALFORMED_XML = "malformed_xml"
     TOO_DEEP = "too_deep"
 
     TOKEN_MISSING = "token_missing"  # noqa: S105
@@ -38,6 +39,8 @@ class Code(StrEnum):
     INVALID_EVENT = "invalid_event"
     UNKNOWN_EVENT_TYPE = "unknown_event_type"
     DUPLICATE_IN_BATCH = "duplicate_in_batch"
+    INVALID_ENVELOPE = "invalid_envelope"
+    NOT_STEERING = "not_steering"
 
     INTERNAL_ERROR = "internal_error"
     NOT_ACKNOWLEDGED = "not_acknowledged"

@@ -1,6 +1,7 @@
 """Paths beside the one that matters: errors of HTTP, the description, probes, metrics, the line in the log."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from services.ingest import wire
+from services.ingest.answers import STATUS
 from services.ingest.domain.refusal import Code
 from tests.flow.ingest.harness import Door, code_of
 from tests.unit.ingest.builders import AGENCY, PROGRESS, an_event
@@ -50,9 +52,14 @@ async def test_every_example_of_the_description_would_be_taken(door: Door) -> No
 
 
 async def test_the_description_names_every_code_under_its_status(door: Door) -> None:
-    post = (await door.client.get("/openapi.json")).json()["paths"]["/v1/events"]["post"]
+    paths = (await door.client.get("/openapi.json")).json()["paths"]
+    described = [paths[path]["post"]["responses"] for path in ("/v1/events", "/v1/edxml")]
 
-    told = " ".join(answer["description"] for answer in post["responses"].values())
+    told = " ".join(answer["description"] for responses in described for answer in responses.values())
+    for responses in described:
+        for status, answer in responses.items():
+            codes = re.findall(r"`(\w+)`", answer["description"].partition("`code`: ")[2])
+            assert {str(STATUS[Code(code)]) for code in codes} <= {status}
 
     assert [code for code in Code if f"`{code}`" not in told] == [Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED]
 

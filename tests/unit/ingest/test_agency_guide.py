@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.ingest import wire
-from services.ingest.api import _STATUS
+from services.ingest.answers import STATUS
 from services.ingest.domain.refusal import Code
 from services.ingest.settings import Settings
 
@@ -17,7 +17,7 @@ GUIDE = (Path(__file__).parents[3] / "docs" / "agencies.md").read_text(encoding=
 def test_every_code_is_listed_once_under_its_status_with_a_remedy() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d{3}) \| (.+?) \| (.+?) \|$", GUIDE, re.M)
 
-    assert {code: int(status) for code, status, _, _ in rows} == {code.value: _STATUS[code] for code in Code}
+    assert {code: int(status) for code, status, _, _ in rows} == {code.value: STATUS[code] for code in Code}
     assert len(rows) == len(Code)
 
 
