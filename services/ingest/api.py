@@ -36,6 +36,7 @@ EVENTS_PATH: Final = "/v1/events"
 EDXML_PATH: Final = "/v1/edxml"
 _ABOUT: Final = frozenset({"directive", "clause", "period", "dry_run"})
 SCHEMAS_PATH: Final = "/v1/schemas"
+_SENDER_HEADER: Final = wire.SENDER_HEADER.encode()
 SCHEMA: Final = "application/schema+json"
 _TAKEN: Final = (
     f"Send one event as {wire.STRUCTURED}, several as {wire.BATCH}, or one in binary mode: {wire.JSON} with ce- headers"
@@ -47,6 +48,8 @@ class Asked:
     """The head of a request, and what becomes known while it is answered."""
 
     authorizations: list[bytes] = field(default_factory=list)
+    senders: list[bytes] = field(default_factory=list)
+    peer: str | None = None
     content_types: list[bytes] = field(default_factory=list)
     encoding: bytes = b""
     length: int | None = None
@@ -83,6 +86,7 @@ class Door:
         """Answer one request, whatever happens."""
         began = time.perf_counter()
         asked = _head(scope["headers"])
+        asked.peer = scope["client"][0] if scope["client"] is not None else None
         try:
             self._ask(asked, scope["query_string"])
             answer = await self._answer(asked, receive)
@@ -113,7 +117,7 @@ class Door:
 
     async def _answer(self, asked: Asked, receive: Receive) -> Answer:
         asked.trace = wire.trace_of(asked.traceparent, asked.tracestate)
-        asked.credential = credential = self._identify(asked.authorizations)
+        asked.credential = credential = self._identify(asked.authorizations, asked.senders, asked.peer)
         sender = f"{credential.province}/{credential.agency}"
         self._let_pass(sender)
         is_gzip = _is_gzip(asked.encoding)
@@ -256,6 +260,8 @@ def _head(headers: Sequence[tuple[bytes, bytes]]) -> Asked:
     for name, value in headers:
         if name == b"authorization":
             asked.authorizations.append(value)
+        elif name == _SENDER_HEADER:
+            asked.senders.append(value)
         elif name == b"content-type":
             asked.content_types.append(value)
         elif name == b"content-length":

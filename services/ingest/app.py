@@ -14,7 +14,7 @@ from services.ingest.handlers import Intake, Limits
 from services.ingest.mongo import MongoOutbox
 from services.ingest.outbox import SecuredSubmissions
 from services.ingest.ports import Message, NotAcknowledgedError, Outbox, Publish, TooLargeError
-from services.ingest.settings import Settings
+from services.ingest.settings import Settings, networks
 from shared.runtime.bearer import key_loops
 from shared.runtime.clock import Clock, clock_from
 from shared.runtime.crash import Crash, crash_process
@@ -70,7 +70,7 @@ def build(
 
     rates = Rates(settings.agency_events_per_second, settings.agency_events_burst)
 
-    parts = (intake, Identify(verify), admission, rates, settings)
+    parts = (intake, Identify(verify, networks(settings.trusted_proxies)), admission, rates, settings)
 
     async def keys_are_loaded() -> bool:
         return verify.ready()

@@ -103,6 +103,9 @@ class Clock(Protocol):
 
 
 class Identify(Protocol):
-    """Turns a request's Authorization headers into what they prove. Raises RefusedError with a `token_…` code."""
+    """Turns what a request's head says of its sender into what it proves. Raises RefusedError with a `token_…` code.
 
-    def __call__(self, authorizations: Sequence[bytes]) -> Credential: ...
+    `authorizations`, `senders`: the headers Authorization and Dondoc-Sender; `peer`: the address at the other end.
+    """
+
+    def __call__(self, authorizations: Sequence[bytes], senders: Sequence[bytes], peer: str | None) -> Credential: ...

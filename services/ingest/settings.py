@@ -1,10 +1,16 @@
 """Settings of ingest."""
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from shared.runtime.settings import CredentialSettings, ProcessSettings
+
+
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """`10.0.0.5, 10.1.0.0/24` → networks. Raises ValueError."""
+    return tuple(ip_network(one.strip()) for one in text.split(",") if one.strip())
 
 
 def _credentials_from_environment() -> CredentialSettings:
@@ -21,6 +27,8 @@ class Settings(ProcessSettings):
     """How long the broker may take before the sender is asked to send again."""
     outbox: bool = True
     """Whether events are kept in MongoDB, and taken, while the broker does not acknowledge. Off: they are refused."""
+    trusted_proxies: str = ""
+    """Addresses or networks, comma-separated, of proxies that name the sender in `Dondoc-Sender`; empty: nobody."""
     retry_after_seconds: int = Field(default=2, ge=1)
     body_bytes_max: int = Field(default=1024 * 1024, ge=1)
     body_seconds_max: float = Field(default=15.0, gt=0)
@@ -35,6 +43,12 @@ class Settings(ProcessSettings):
     agency_events_burst: int = Field(default=10_000, ge=1)
     """What it may send at once, such as what it kept back during an outage."""
     tokens_cached_max: int = Field(default=10_000, ge=1)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        networks(text)
+        return text
 
     @model_validator(mode="after")
     def _outbox_has_a_place(self) -> Self:

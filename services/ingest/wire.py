@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import pydantic_core
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import models_json_schema
 
 from services.ingest.domain.authorisation import Credential, Owner, Speaker, Statement
@@ -22,6 +22,7 @@ from services.ingest.ports import Message, Trace
 from shared.contracts.agency_events import TaskContributionSubmitted
 from shared.contracts.envelope import BATCH_CONTENT_TYPE, CONTENT_TYPE, Envelope
 from shared.contracts.events import BY_TOPIC, EventType, KeyedBy, Sender
+from shared.contracts.identifiers import AgencyCode, ProvinceCode
 from shared.contracts.topics import SUBMISSIONS
 
 STRUCTURED, BATCH, JSON = CONTENT_TYPE, BATCH_CONTENT_TYPE, "application/json"
@@ -44,6 +45,9 @@ _TIME: Final = re.compile(
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE: Final = re.compile(r"[\x20-\x7e]{1,512}")
+SENDER_HEADER: Final = "dondoc-sender"
+_PROVINCE: Final = TypeAdapter(ProvinceCode)
+_AGENCY: Final = TypeAdapter(AgencyCode)
 _INT32: Final = 2**31
 _NESTED: Final = (dict, list)
 
@@ -301,6 +305,15 @@ def message(submission: Submission, credential: Credential, *, received_at: date
         attributes["traceparent"] = trace.parent
     value = pydantic_core.to_json(attributes)[:-1] + b',"data":' + submission.data + b"}"
     return Message(SUBMISSIONS.name, key, value, trace)
+
+
+def sender_of(value: bytes) -> tuple[str, str] | None:
+    """Province and agency as a trusted proxy names them: `H48/H48.21`."""
+    province, _, agency = value.decode("latin-1").strip().partition("/")
+    try:
+        return _PROVINCE.validate_python(province), _AGENCY.validate_python(agency)
+    except ValidationError:
+        return None
 
 
 def trace_of(parent: str | None, state: str | None) -> Trace | None:

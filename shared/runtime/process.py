@@ -182,6 +182,8 @@ def server_config(app: Starlette, settings: ProcessSettings) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
+        # Whoever asks `client` means the other end of the connection, not what a header says of it.
+        proxy_headers=False,
         timeout_graceful_shutdown=int(settings.drain_seconds),
         timeout_keep_alive=30,
         backlog=512,

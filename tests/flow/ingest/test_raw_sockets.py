@@ -68,7 +68,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 @pytest.fixture
 async def wire(tmp_path: Path) -> AsyncIterator[Wire]:
-    door = Door(tmp_path, {"body_seconds_max": 1.0})
+    door = Door(tmp_path, {"body_seconds_max": 1.0, "trusted_proxies": "10.1.0.7"})
     credentials = CredentialSettings(jwks_file=door.issuer.jwks_file, jwt_issuer=door.issuer.issuer)
     settings = Settings(KAFKA_BOOTSTRAP_SERVERS="nowhere:1", http_port=0, outbox=False, credentials=credentials)
     config = server_config(door.app, settings)
@@ -98,6 +98,14 @@ async def test_a_large_body_right_behind_its_head_is_no_large_head(wire: Wire) -
     # Two requests in a row, the second one's head in the same piece as the first one's body.
     writer.write(one + one)
     assert (await answer(reader, writer))[0] == 202
+
+
+async def test_a_header_does_not_move_a_connection_to_a_trusted_address(wire: Wire) -> None:
+    """uvicorn would believe X-Forwarded-For of the loopback address, where a proxy on the same server is."""
+    body = json.dumps(an_event()).encode()
+    named = ("dondoc-sender: H48/H48.21", "x-forwarded-for: 10.1.0.7")
+    status, content = await wire.say(wire.head(f"content-length: {len(body)}", *named, token=False) + body)
+    assert (status, content["code"]) == (401, "token_missing")
 
 
 async def test_ten_thousand_headers_are_refused(wire: Wire) -> None:
