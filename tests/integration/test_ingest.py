@@ -24,6 +24,7 @@ from deploy.local.processes import ManagedProcess
 from shared.client import Client, Receipt
 from shared.contracts.codec import decode
 from shared.contracts.topics import SUBMISSIONS
+from tests.support.proxy import fault_proxy
 from tests.support.workload import read_topic
 from tests.unit.ingest.builders import AGENCY, OFFICE, PROGRESS, TASK, an_event, golden
 
@@ -250,6 +251,44 @@ async def test_what_the_agencies_client_was_told_to_send_is_there_although_the_p
         receipts = await sending
 
     assert {one.id for one in receipts} == (await kept(kafka, source)).keys()
+
+
+@pytest.mark.faults
+async def test_an_answer_that_is_lost_with_the_process_costs_a_repeat_and_no_event(
+    kafka: ApacheKafka, tmp_path: Path
+) -> None:
+    """INVARIANT: killed between Kafka's acknowledgement and the answer, the sender repeats and copies agree."""
+    source, kills = "//test/lost-answer", 3
+    async with ingest(kafka, tmp_path) as running:
+        lost = 0
+
+        async def lose_some() -> bool:
+            nonlocal lost
+            if lost == kills:
+                return True
+            lost += 1
+            # The broker has acknowledged: this is the answer.
+            running.process.kill()
+            running.process.start()
+            return False
+
+        async with fault_proxy(running.port, lose_some) as proxy:
+            token = running.issuer.mint(AGENCY, "H48", ["events:write"])
+
+            def send() -> list[Receipt]:
+                with Client(f"http://127.0.0.1:{proxy.port}", token, source=source) as client:
+                    return [client.send(PROGRESS, {"task_id": TASK, "percent": one}) for one in range(5)]
+
+            receipts = await asyncio.to_thread(send)
+
+    copies: dict[str, list[dict[str, Any]]] = {}
+    for record in await read_topic(kafka.bootstrap, SUBMISSIONS.name):
+        if record.value is not None and (content := json.loads(record.value))["source"] == source:
+            copies.setdefault(content["id"], []).append({**content, "receivedat": None})
+    assert lost == kills
+    assert {one.id for one in receipts} == copies.keys()
+    assert sum(map(len, copies.values())) == len(receipts) + kills
+    assert all(one == some[0] for some in copies.values() for one in some)
 
 
 async def test_keys_from_an_address_outlive_the_issuer_and_a_restart(kafka: ApacheKafka, tmp_path: Path) -> None:
