@@ -11,7 +11,7 @@ class Settings(ReadingSettings):
     """What tasks needs beside what every process needs."""
 
     http_port: int = 8081
-    batch_records_max: int = 600
+    batch_records_max: int = 500
     """A batch is held until all of it is told; a thousand records at once take ten megabytes more and gain nothing."""
     timer_poll_seconds: float = 0.02
     """Real time between looks at what time does."""
