@@ -6,6 +6,8 @@ from typing import NoReturn, Protocol
 
 import structlog
 
+from shared.runtime.logs import drain_logs
+
 log = structlog.get_logger()
 
 EX_SOFTWARE = 70
@@ -22,6 +24,7 @@ class Crash(Protocol):
 def crash_process(reason: str, error: BaseException | None = None) -> NoReturn:
     """Log and end without cleaning up: whatever led here is not trusted to clean up either."""
     log.critical("process.crashed", reason=reason, exc_info=error)
+    drain_logs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(EX_SOFTWARE)
