@@ -24,7 +24,7 @@ from services.ingest.ports import (
 
 log = structlog.get_logger()
 
-PAGE_EVENTS = 500
+PAGE_EVENTS = 1_000
 PAGE_BYTES = 8 * 1024 * 1024
 TURN_SECONDS = 5.0
 """Real time after which a turn ends although the broker is still awaited: the process shows that it is alive."""

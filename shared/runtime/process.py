@@ -28,6 +28,8 @@ from shared.runtime.watchdog import Watchdog
 log = structlog.get_logger()
 
 START_FAILED = 3
+BROKER_SECONDS_MAX = 5.0
+"""How long a service that can do without Kafka waits for it at its start."""
 
 Step = Callable[[], Awaitable[None]]
 
@@ -80,6 +82,11 @@ def make_app(
             await _until_possible(step)
         if without_broker is None:
             await _until_possible(publisher.start)
+        else:
+            # Better with it than without: only a broker that is away is not waited for.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BROKER_SECONDS_MAX):
+                    await _until_possible(publisher.start)
 
     async def connect() -> None:
         if not publisher.connected:
