@@ -144,7 +144,8 @@ def make_app(
     if consumption is not None:
         checks["consumer"] = consumption.ready
     ops: list[Route] = ops_routes(watchdog, checks)
-    return Starlette(routes=[*ops, *routes], lifespan=lifespan, exception_handlers={HTTPException: answer_http_error})
+    # The service's own first: routes are tried in order, and one of them is the hot path.
+    return Starlette(routes=[*routes, *ops], lifespan=lifespan, exception_handlers={HTTPException: answer_http_error})
 
 
 async def _until_possible(step: Step) -> None:

@@ -5,9 +5,10 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
+import prometheus_client
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
@@ -53,6 +54,12 @@ def _append(batch: BatchBuilder, record: Outgoing) -> bool:
     """Whether there was room. An empty batch takes any record."""
     added = batch.append(timestamp=None, key=record.key, value=record.value, headers=list(record.headers))
     return added is not None
+
+
+@cache
+def _published(topic: str) -> prometheus_client.Counter:
+    """Finding a child by its label costs more than counting; topics are few."""
+    return PUBLISHED.labels(topic)
 
 
 class PublishTimeoutError(TransientError):
@@ -136,8 +143,8 @@ class Publisher:
         except TimeoutError as error:
             raise PublishTimeoutError(f"no acknowledgement within {timeout_seconds} s") from error
         PUBLISH_SECONDS.observe(time.perf_counter() - began)
-        for topic, number in Counter(record.topic for record in records).items():
-            PUBLISHED.labels(topic).inc(number)
+        for topic, number in Counter([record.topic for record in records]).items():
+            _published(topic).inc(number)
 
     async def _send(self, producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None:
         if not self._fills_batches or len(records) < MANY_RECORDS:
