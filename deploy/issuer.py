@@ -92,8 +92,9 @@ class FileIssuer:
             raise IssuerError(f"{kid} signs; `keys rotate` first")
         if kid not in {one.kid for one in self.known_keys()}:
             raise IssuerError(f"there is no key {kid}; `keys list` shows those there are")
+        # Public first: whatever happens in between, its tokens are refused, and this can be asked for again.
+        self._publish(without=kid)
         self._private_file(kid).unlink()
-        self._publish()
 
     def mint(
         self,
@@ -129,9 +130,9 @@ class FileIssuer:
     def _private(self, kid: str) -> ECKey:
         return ECKey.import_key(json.loads(self._private_file(kid).read_text(encoding="utf-8")))
 
-    def _publish(self) -> None:
+    def _publish(self, *, without: str | None = None) -> None:
         """Public keys first: a token must never be signed with a key that nobody can look up."""
-        public = [self._private(one.kid).as_dict(private=False) for one in self.known_keys()]
+        public = [self._private(one.kid).as_dict(private=False) for one in self.known_keys() if one.kid != without]
         _replace(self.jwks_file, {"keys": public}, mode=0o644)
         state = {"issuer": self.issuer, "audience": self.audience, "signing": self._signing}
         _replace(_state_file(self._folder), state, mode=0o644)

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import DefusedXMLParser
 
 from services.ingest.domain.refusal import Code, Fault, RefusedError
 from services.ingest.wire import FaultyError
@@ -25,6 +25,8 @@ NO_STEERING, ORDERS, REPORTS = "1", "2", "3"
 """`SteeringType`: không chỉ đạo, chỉ đạo, báo cáo chỉ đạo."""
 NEW, RECALLED, UPDATED, REPLACED = "0", "1", "2", "3"
 """`BussinessDocType` (spelt so in the standard): mới, thu hồi, cập nhật, thay thế."""
+
+ELEMENTS_MAX: Final = 2_000
 
 _KINDS: Final = {
     # Decree 30/2020/NĐ-CP, annex III.
@@ -114,15 +116,36 @@ def kind_of(code_notation: str, type_name: str = "") -> str:
 def read(body: bytes) -> Envelope:
     """An envelope as it was sent. Raises FaultyError with every fault, RefusedError where it is no XML at all."""
     try:
-        root = fromstring(body, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        parser = DefusedXMLParser(target=_BoundedBuilder(), forbid_dtd=True)
+        parser.feed(body)
+        root = parser.close()
+    except (_TooManyElementsError, ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise RefusedError(
-            Code.MALFORMED_XML, "The body is not XML as edXML has it: well formed, without a document type."
+            Code.MALFORMED_XML,
+            "The body is not XML as edXML has it: well formed, without a document type, "
+            f"of {ELEMENTS_MAX} elements at most.",
         ) from error
     header = _first(root, "MessageHeader")
     if header is None:
         raise FaultyError([Fault("", Code.INVALID_ENVELOPE, "there is no MessageHeader; is this edXML?")])
     return _Reader(header, root, hashlib.sha256(body).hexdigest()).envelope()
+
+
+class _TooManyElementsError(Exception):
+    """Nothing that people send each other."""
+
+
+class _BoundedBuilder(TreeBuilder):
+    """Gives up on what is large in elements: some bytes of gzip may be a million of them."""
+
+    _count = 0
+
+    def start(self, tag: Any, attrs: Any, /) -> Element:
+        """An element begins."""
+        self._count += 1
+        if self._count > ELEMENTS_MAX:
+            raise _TooManyElementsError
+        return super().start(tag, attrs)
 
 
 class _Reader:
@@ -311,14 +334,18 @@ def result(envelope: Envelope, *, province: str, directive: str | None, clause: 
         "issuer": envelope.sender.name[:200] or None,
         "title": envelope.subject[:500],
     }
-    return _event(envelope, "dondoc.task.result_submitted.v1", {"task_id": task_id, "document": document})
+    # Of the task too: one report may be about several clauses, or be sent again under the right one.
+    digest = hashlib.sha256(f"{envelope.digest} {task_id}".encode()).hexdigest()
+    return _event(
+        envelope, "dondoc.task.result_submitted.v1", {"task_id": task_id, "document": document}, digest=digest
+    )
 
 
-def _event(envelope: Envelope, event_type: str, data: dict[str, Any]) -> dict[str, Any]:
+def _event(envelope: Envelope, event_type: str, data: dict[str, Any], *, digest: str | None = None) -> dict[str, Any]:
     time = {"time": envelope.sent_at.isoformat()} if envelope.sent_at is not None else {}
     return {
         "specversion": "1.0",
-        "id": f"edxml-{envelope.digest[:40]}",
+        "id": f"edxml-{(digest or envelope.digest)[:40]}",
         "source": f"//edxml/{envelope.sender.organ_id}",
         "type": event_type,
         **time,

@@ -81,6 +81,11 @@ class MongoOutbox:
         self._leads_until = asked_at + LEASE_SECONDS / 2 if leads else 0.0
         return leads
 
+    async def step_back(self) -> None:
+        self._leads_until = 0.0
+        async with self._in_time():
+            await self._leases.delete_one({"_id": "forwarding", "replica": self._replica})
+
     async def oldest(self, *, events_max: int, bytes_max: int) -> Sequence[Kept]:
         found: list[Kept] = []
         size = 0

@@ -28,6 +28,8 @@ PAGE_EVENTS = 1_000
 PAGE_BYTES = 8 * 1024 * 1024
 TURN_SECONDS = 5.0
 """Real time after which a turn ends although the broker is still awaited: the process shows that it is alive."""
+REST_SECONDS = 3.0
+"""Real time for which a replica whose broker is away leaves forwarding to others, who look meanwhile."""
 LOOK_EVERY_SECONDS = 2.0
 """Real time between looks for what others left, and at the backlog."""
 
@@ -48,6 +50,7 @@ class SecuredSubmissions:
         self._keeping = 0
         self._kept = 0
         self._broker_is_away = False
+        self._rests_until = 0.0
         self._is_prepared = False
         self._forwarding: asyncio.Task[None] | None = None
         self._look_at = monotonic()
@@ -127,7 +130,7 @@ class SecuredSubmissions:
         return True
 
     async def _forward_pages(self) -> None:
-        while True:
+        while self._monotonic() >= self._rests_until:
             # A broker that was away a moment ago is asked with one event: what it does not answer may arrive again.
             page = await self._outbox.oldest(
                 events_max=1 if self._broker_is_away else PAGE_EVENTS, bytes_max=PAGE_BYTES
@@ -138,6 +141,9 @@ class SecuredSubmissions:
                 await self._forward_some(page)
             except NotAcknowledgedError:
                 self._broker_is_away = True
+                # It may be away for this replica alone, which must not keep what it cannot forward to itself.
+                self._rests_until = self._monotonic() + REST_SECONDS
+                await self._outbox.step_back()
                 return
             self._broker_is_away = False
 

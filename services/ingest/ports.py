@@ -83,6 +83,9 @@ class Outbox(Protocol):
     async def lead(self) -> bool:
         """Become the one replica that forwards, or stay it; for some seconds, then somebody else may."""
 
+    async def step_back(self) -> None:
+        """Lead no more: whoever else can reach the broker may."""
+
     async def oldest(self, *, events_max: int, bytes_max: int) -> Sequence[Kept]:
         """The first to be forwarded, in order: of each replica, as it kept them. One at least, however large."""
 

@@ -29,7 +29,7 @@ from shared.runtime.clock import Clock
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.errors import PermanentError, ends_process, is_transient
 from shared.runtime.metrics import BATCH_SECONDS, DEAD_LETTERS, LAG, RECORDS, RETRIES
-from shared.runtime.partition_time import PartitionTime
+from shared.runtime.partition_time import PartitionTime, later
 from shared.runtime.publishing import Outgoing, Publisher
 from shared.runtime.settings import ProcessSettings
 from shared.runtime.watchdog import Watchdog
@@ -116,6 +116,7 @@ class Consumption:
         self._stopping = False
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._joined = False
+        self._heard: PartitionTime | None = None
         self._dirty = False
         self.broker = KafkaBroker(
             settings.kafka_bootstrap_servers,
@@ -374,7 +375,10 @@ class Consumption:
         return sorted(one for one in mine if lane in {None, one % LANES})
 
     async def _assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._partitions = {tp: _Partition(PartitionTime(grace_seconds=self._grace_seconds)) for tp in assigned}
+        # An outage mostly ends in a rebalance, which must not forget it.
+        self._partitions = {
+            tp: _Partition(PartitionTime(grace_seconds=self._grace_seconds, heard=self._heard)) for tp in assigned
+        }
         self._on_assigned()
         self._joined = True
         log.info("partitions.assigned", group=self._group, partitions=len(self._partitions))
@@ -383,6 +387,7 @@ class Consumption:
         """Finish what is in hand (bounded), then own nothing until the next assignment."""
         await self._drain()
         for tp, partition in self._partitions.items():
+            self._heard = later(self._heard, partition.time)
             if partition.time.is_known:
                 LAG.remove(tp.topic, str(tp.partition))
         self._partitions = {}

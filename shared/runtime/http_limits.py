@@ -17,6 +17,8 @@ HEAD_BYTES_MAX: Final = 32 * 1024
 HEADERS_MAX: Final = 100
 HEAD_SECONDS_MAX: Final = 10.0
 """Real time for one head, and for a new connection to say something at all."""
+UNREAD_SECONDS_MAX: Final = 10.0
+"""Real time for which an answer may wait to be read."""
 CONNECTIONS_MAX: Final = 2_000
 
 _Refusal = tuple[int, str, str]
@@ -42,6 +44,7 @@ class LimitedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with limits on what comes before the body."""
 
     _timer: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _in_head = False
     _began_here = False
     _head_bytes = 0
@@ -59,6 +62,9 @@ class LimitedProtocol(HttpToolsProtocol):
         """The end."""
         self._stop_timer()
         super().connection_lost(exc)
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a head or a body."""
@@ -79,15 +85,51 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head, self._began_here, self._head_bytes = True, True, 0
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header is whole. Trailers of a chunked body are of no use here, and there may be any number of them."""
+        if not self._in_head:
+            return
+        if len(self.headers) >= HEADERS_MAX:
+            self._refusal = _TOO_LARGE
+            raise _HeadTooLargeError
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """A head has ended."""
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > HEAD_BYTES_MAX or len(self.headers) > HEADERS_MAX:
+        if size > HEAD_BYTES_MAX:
             self._refusal = _TOO_LARGE
             raise _HeadTooLargeError
         self._stop_timer()
         super().on_headers_complete()
         self._in_head = False
+
+    def pause_writing(self) -> None:
+        """The other end does not read what it asked for."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD_SECONDS_MAX, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It reads."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def on_response_complete(self) -> None:
+        """A response has been written, as far as we are concerned."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._end_soon()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing was asked for a while."""
+        super().timeout_keep_alive_handler()
+        self._end_soon()
+
+    def _end_soon(self) -> None:
+        """A closed transport waits for the other end to read, for ever if need be."""
+        self.loop.call_later(UNREAD_SECONDS_MAX, self.transport.abort)
 
     def send_400_response(self, msg: str) -> None:
         """Called with what cannot be parsed; `msg` is uvicorn's and says less than ours."""
@@ -121,3 +163,4 @@ class LimitedProtocol(HttpToolsProtocol):
         ]
         self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
         self.transport.close()
+        self._end_soon()

@@ -67,8 +67,9 @@ class LineBuffer(TextIOBase):
         super().__init__()
         self._out = out
         self._lines: list[str] = []
-        self._lock = threading.Lock()
-        self._waits = False
+        # Reentrant: writing may collect garbage, whose end may be worth a line.
+        self._lock = threading.RLock()
+        self._waits = self._drains = False
 
     def write(self, text: str) -> int:
         """Take a line."""
@@ -91,10 +92,16 @@ class LineBuffer(TextIOBase):
     def drain(self) -> None:
         """Write what waits."""
         with self._lock:
-            self._waits = False
-            lines, self._lines = self._lines, []
-            self._out.write("".join(lines))
-            self._out.flush()
+            if self._drains:
+                return
+            self._drains = True
+            try:
+                while self._lines:
+                    lines, self._lines = self._lines, []
+                    self._out.write("".join(lines))
+                    self._out.flush()
+            finally:
+                self._drains = self._waits = False
 
 
 _buffers: list[LineBuffer] = []

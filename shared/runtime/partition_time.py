@@ -14,20 +14,27 @@ class PartitionTime:
     stands for a grace: what ingest kept in its outbox meanwhile was received before, and comes first.
     """
 
-    def __init__(self, *, grace_seconds: float) -> None:
+    def __init__(self, *, grace_seconds: float, heard: "PartitionTime | None" = None) -> None:
+        """`heard`: of the partitions that this process had before, the one whose broker answered last."""
         self._grace_seconds = grace_seconds
+        self._heard = heard.answered if heard is not None else None
         self._reached: datetime | None = None
         """The latest `received_at` applied."""
         self._answered: float | None = None
         """When the broker's latest answer arrived, in seconds of real time."""
         self._confirmed: float | None = None
         """When the answer before it arrived."""
-        self._stands_until = 0.0
+        self._stands_until: float = heard._stands_until if heard is not None else 0.0
         self._now: datetime | None = None
 
     @property
+    def answered(self) -> float | None:
+        """When the broker answered last, as far as this process knows."""
+        return self._heard if self._answered is None else self._answered
+
+    @property
     def is_known(self) -> bool:
-        """Whether the broker has answered at all."""
+        """Whether the broker has answered for this partition at all."""
         return self._answered is not None
 
     def reach(self, at: datetime) -> None:
@@ -42,7 +49,8 @@ class PartitionTime:
         it told is applied; `clock_at`: business time at a real one.
         """
         if answered != self._answered:
-            if self._answered is not None and answered - self._answered > SILENCE_SECONDS:
+            before = self.answered
+            if before is not None and answered - before > SILENCE_SECONDS:
                 self._stands_until = answered + self._grace_seconds
             self._confirmed, self._answered = self._answered, answered
         if answered < self._stands_until:
@@ -56,3 +64,10 @@ class PartitionTime:
         if now is not None and (self._now is None or now > self._now):
             self._now = now
         return self._now
+
+
+def later(one: PartitionTime | None, other: PartitionTime) -> PartitionTime:
+    """The one whose broker answered last."""
+    if one is None or one.answered is None or (other.answered is not None and other.answered >= one.answered):
+        return other
+    return one

@@ -28,6 +28,7 @@ from shared.runtime.watchdog import Watchdog
 log = structlog.get_logger()
 
 START_FAILED = 3
+CONNECT_SECONDS_MAX = 20.0
 BROKER_SECONDS_MAX = 5.0
 """How long a service that can do without Kafka waits for it at its start."""
 
@@ -90,7 +91,9 @@ def make_app(
 
     async def connect() -> None:
         if not publisher.connected:
-            await publisher.start()
+            # aiokafka waits without end for a broker that answers half of what it is asked.
+            async with asyncio.timeout(CONNECT_SECONDS_MAX):
+                await publisher.start()
 
     async def producer_or_without() -> bool:
         return publisher.connected or (without_broker is not None and await without_broker())

@@ -113,6 +113,16 @@ async def test_one_replica_forwards_at_a_time(replica: Replica) -> None:
     assert await one.lead()
 
 
+async def test_whoever_steps_back_leaves_the_lead_to_others_and_takes_it_from_nobody(replica: Replica) -> None:
+    one, other = replica(), replica()
+    assert await one.lead()
+    await other.step_back()
+    assert not await other.lead()
+    await one.step_back()
+    assert await other.lead()
+    assert not await one.lead()
+
+
 async def test_when_it_may_lead_is_settled_for_many_at_once(replica: Replica) -> None:
     many = [replica() for _ in range(5)]
     assert sum(await asyncio.gather(*(one.lead() for one in many))) == 1
@@ -129,7 +139,9 @@ async def test_whoever_is_silent_for_long_leads_no_more(mongo_uri: str, monkeypa
         assert not await one.lead()
 
 
-@pytest.mark.parametrize("step", ["prepare", "keep", "has_own", "lead", "oldest", "forget", "set_aside", "backlog"])
+@pytest.mark.parametrize(
+    "step", ["prepare", "keep", "has_own", "lead", "step_back", "oldest", "forget", "set_aside", "backlog"]
+)
 async def test_a_database_that_does_not_answer_is_said_so_in_time(step: str) -> None:
     client = connect("mongodb://127.0.0.1:1", app_name="tests")
     outbox = MongoOutbox(client["nowhere"], timeout_seconds=0.1)

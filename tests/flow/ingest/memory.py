@@ -52,6 +52,11 @@ class MemoryOutbox:
         here.leader = (self._replica, here.now + LEASE_SECONDS)
         return True
 
+    async def step_back(self) -> None:
+        here = self._here()
+        if here.leader is not None and here.leader[0] == self._replica:
+            here.leader = None
+
     async def oldest(self, *, events_max: int, bytes_max: int) -> Sequence[Kept]:
         here = self._here()
         found: list[Kept] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.ingest.outbox import LOOK_EVERY_SECONDS, PAGE_EVENTS, SecuredSubmissions
+from services.ingest.outbox import PAGE_EVENTS, REST_SECONDS, SecuredSubmissions
 from services.ingest.ports import Message, NotAcknowledgedError, TooLargeError
 from shared.contracts.topics import SUBMISSIONS
 from tests.flow.ingest.harness import Door, code_of
@@ -52,7 +52,7 @@ class Replica:
         await self.secure([Message(SUBMISSIONS.name, "H48", value.encode()) for value in values])
 
     async def turn(self) -> None:
-        self.now += LOOK_EVERY_SECONDS
+        self.now += REST_SECONDS
         await self.secure.turn()
 
 
@@ -171,8 +171,8 @@ async def test_only_the_one_that_leads_forwards(broker: Broker, shared: SharedOu
     broker.is_away = True
     await first.take("1")
     await second.take("2")
-    await second.turn()
     broker.is_away = False
+    assert await MemoryOutbox(shared, "b").lead()
 
     await first.turn()
     assert broker.taken == []
@@ -235,3 +235,18 @@ async def test_the_sender_is_told_when_it_was_received_although_kafka_is_silent(
     [(_, _, kept)] = shared.events.values()
     assert json.loads(kept.value)["receivedat"] == answer.json()["received_at"]
     assert door.published() == []
+
+
+async def test_a_replica_that_cannot_reach_the_broker_leaves_forwarding_to_one_that_can(shared: SharedOutbox) -> None:
+    """INVARIANT: no replica keeps to itself what it cannot forward."""
+    cut_off, well = Replica(Broker(is_away=True), shared, "a"), Replica(Broker(), shared, "b")
+    await cut_off.take("1")
+    for _ in range(100):
+        shared.now += 0.2
+        cut_off.now += 0.2
+        well.now += 0.2
+        await cut_off.secure.turn()
+        await well.secure.turn()
+    assert well.broker.taken == ["1"]
+    await cut_off.take("2")
+    assert not cut_off.broker.taken

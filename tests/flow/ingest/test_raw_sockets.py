@@ -24,9 +24,10 @@ ANSWER_SECONDS_MAX = 10.0
 class Wire:
     """An ingest on a real socket."""
 
-    def __init__(self, door: Door, port: int) -> None:
+    def __init__(self, door: Door, server: uvicorn.Server) -> None:
         self.door = door
-        self.port = port
+        self.port: int = server.servers[0].sockets[0].getsockname()[1]
+        self.connections = server.server_state.connections
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
@@ -57,12 +58,15 @@ class Wire:
         return status == 202
 
 
-async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[int, dict[str, object]]:
+async def answer(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, closes: bool = True
+) -> tuple[int, dict[str, object]]:
     async with asyncio.timeout(ANSWER_SECONDS_MAX):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = int(head.split("content-length: ")[1].split("\r\n")[0])
         content = json.loads(await reader.readexactly(length))
-    writer.close()
+    if closes:
+        writer.close()
     return int(head.split()[1]), content
 
 
@@ -79,7 +83,7 @@ async def wire(tmp_path: Path) -> AsyncIterator[Wire]:
     async with asyncio.timeout(10):
         while not server.started:  # noqa: ASYNC110 uvicorn offers nothing to wait for
             await asyncio.sleep(0.01)
-    yield Wire(door, server.servers[0].sockets[0].getsockname()[1])
+    yield Wire(door, server)
     server.should_exit = server.force_exit = True
     await serving
 
@@ -169,6 +173,43 @@ async def test_an_endless_chunked_body_is_refused(wire: Wire) -> None:
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     status, content = await wire.say(wire.head("transfer-encoding: chunked"), *(chunk for _ in range(200)))
     assert (status, content["code"]) == (413, "body_too_large")
+    assert await wire.is_well()
+
+
+async def test_trailers_without_end_are_not_kept(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+    header = http_limits.LimitedProtocol.on_header
+
+    def counted(protocol: http_limits.LimitedProtocol, name: bytes, value: bytes) -> None:
+        header(protocol, name, value)
+        kept.append(len(protocol.headers))
+
+    monkeypatch.setattr(http_limits.LimitedProtocol, "on_header", counted)
+    reader, writer = await wire.connect()
+    writer.write(wire.head("transfer-encoding: chunked", token=False) + b"0\r\n")
+    assert (await answer(reader, writer, closes=False))[0] == 401
+    writer.write(b"a:b\r\n" * 50_000)
+    await writer.drain()
+    await asyncio.sleep(0.5)
+    writer.close()
+    assert len(kept) > HEADERS_MAX
+    assert max(kept) < HEADERS_MAX
+    assert await wire.is_well()
+
+
+async def test_who_does_not_read_the_answers_is_let_go(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_limits, "UNREAD_SECONDS_MAX", 0.5)
+    _, writer = await asyncio.open_connection("127.0.0.1", wire.port, limit=1)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    with suppress(ConnectionError):
+        for _ in range(200):
+            writer.write(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n")
+            await writer.drain()
+    assert len(wire.connections) == 1
+    async with asyncio.timeout(10):
+        while wire.connections:  # noqa: ASYNC110 nothing tells
+            await asyncio.sleep(0.1)
+    writer.close()
     assert await wire.is_well()
 
 

@@ -91,6 +91,26 @@ def test_tokens_outlive_a_rotation_and_not_the_retirement_of_their_key(tmp_path:
     assert is_taken(issuer, after)
 
 
+def test_a_retirement_that_got_half_way_has_taken_the_key_back_and_can_be_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer = FileIssuer.make(tmp_path, issuer="https://issuer.example")
+    [first] = issuer.known_keys()
+    token = issuer.mint("H48.07", "H48", ["events:write"])
+    issuer.rotate()
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "unlink", fails)
+        with pytest.raises(OSError, match="disk full"):
+            issuer.retire(first.kid)
+    assert not is_taken(issuer, token)
+    FileIssuer.load(tmp_path).retire(first.kid)
+    assert len(issuer.known_keys()) == 1
+
+
 def test_the_key_that_signs_cannot_be_retired_nor_one_that_is_not_there(tmp_path: Path) -> None:
     issuer = FileIssuer.make(tmp_path, issuer="https://issuer.example")
     with pytest.raises(IssuerError, match="rotate` first"):

@@ -191,6 +191,17 @@ def test_the_same_envelope_is_the_same_event_and_another_is_another() -> None:
     assert a_result()["id"] != a_result(REPORT.replace("118", "119"))["id"]
 
 
+def test_one_report_about_two_clauses_is_two_results() -> None:
+    assert a_result(clause="I")["id"] != a_result(clause="II.1")["id"]
+    assert a_result(clause="II.1")["id"] == a_result(clause="II.1")["id"]
+
+
+def test_an_envelope_of_very_many_elements_is_refused_before_it_is_read() -> None:
+    with pytest.raises(RefusedError) as refused:
+        read(f"<MessageHeader>{'<a/>' * edxml.ELEMENTS_MAX}</MessageHeader>")
+    assert refused.value.code == "malformed_xml"
+
+
 def test_a_report_that_does_not_say_what_it_answers_needs_to_be_told() -> None:
     begin, end = REPORT.index("<ed:ResponseFor>"), REPORT.index("</ed:ResponseFor>") + len("</ed:ResponseFor>")
     silent, twice = REPORT[:begin] + REPORT[end:], REPORT[:end] + REPORT[begin:end] + REPORT[end:]

@@ -42,6 +42,23 @@ async def test_a_line_from_another_thread_is_written_at_once_with_those_that_wai
     assert out.getvalue().split() == ["first", "second"]
 
 
+def test_a_line_that_is_written_while_lines_are_written_hangs_nothing() -> None:
+    """INVARIANT: writing may collect garbage, whose end may be logged: on the same thread, under the same lock."""
+
+    class Nested(Out):
+        lines: LineBuffer
+
+        def write(self, text: str) -> int:
+            if "first" in text:
+                print("nested", file=self.lines, flush=True)
+            return super().write(text)
+
+    out = Nested()
+    out.lines = LineBuffer(out)
+    print("first", file=out.lines, flush=True)
+    assert out.getvalue().split() == ["first", "nested"]
+
+
 SCRIPT = """
 import asyncio, sys
 import structlog
