@@ -22,6 +22,8 @@ pytestmark = [pytest.mark.connected, pytest.mark.faults, pytest.mark.timeout(420
 
 SEED = 20241014
 SIZE = 6_000
+REPEATS_MAX = 5
+"""Facts told twice in a run that nothing disturbs; killed ones repeat thousands."""
 # Business time stands still, after everything was received: then recorded instants are equal too.
 CLOCK = f"{END.isoformat()}@0@0"
 DATABASE = "faults_tasks"
@@ -128,7 +130,9 @@ def test_an_undisturbed_run_settles_everything_and_fires_every_kind_of_milestone
     undisturbed: Ending, workload: Workload
 ) -> None:
     assert_accounts_hold(undisturbed, workload)
-    assert undisturbed.repeats == 0
+    # Money comes through another lane than the rest of its task: what one has written and not told yet, the other's
+    # write carries along, and both tell it (at least once, ADR 0002). On a busy machine that happens now and then.
+    assert undisturbed.repeats <= REPEATS_MAX
     reasons = {reason for _, reason in undisturbed.ledger.values()}
     assert {"applied", "unknown_task", "nothing_to_judge", "task_completed", "obstacle_exists"} <= reasons
     kinds = {what["what"] for _, history, _, _ in undisturbed.tasks.values() for what in history}
