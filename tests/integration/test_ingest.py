@@ -351,6 +351,8 @@ async def test_nothing_of_a_token_is_printed(kafka: ApacheKafka, tmp_path: Path)
         for held in (token, token + "x", token[:-3]):
             headers = {"authorization": f"Bearer {held}", "content-type": STRUCTURED}
             await running.client.post("/v1/events", content=json.dumps(an_event()).encode(), headers=headers)
+        # In good order: lines are written together, after a moment.
+        await running.process.stop(20)
 
     printed = (tmp_path / "ingest.log").read_text()
     lines = [json.loads(line) for line in printed.splitlines() if "request.answered" in line]
