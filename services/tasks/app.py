@@ -34,7 +34,7 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
     publisher = Publisher(
         settings.kafka_bootstrap_servers,
         client_id=f"dondoc-{SERVICE}",
-        beat=lambda: watchdog.beat("poll"),
+        beat=watchdog.beat_all,
         fills_batches=True,
     )
 

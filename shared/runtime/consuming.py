@@ -301,7 +301,7 @@ class Consumption:
 
     async def _wait(self, seconds: float) -> None:
         """Waiting for the world is progress."""
-        self._watchdog.beat("poll")
+        self._watchdog.beat_all()
         await asyncio.sleep(seconds)
 
     async def _bury(self, record: Record, reason: str, detail: str) -> None:

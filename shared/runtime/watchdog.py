@@ -29,6 +29,11 @@ class Watchdog:
         """A turn of `loop` was made."""
         self._beats[loop] = time.monotonic()
 
+    def beat_all(self) -> None:
+        """Somebody waits for the world, perhaps under a lock that others wait for: that is nobody's fault."""
+        for loop in self._beats:
+            self.beat(loop)
+
     def stuck(self) -> str | None:
         """The name of a stuck loop, if any."""
         now = time.monotonic()

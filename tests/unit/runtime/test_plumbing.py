@@ -224,3 +224,18 @@ def test_a_dead_letter_is_the_record_as_it_came_and_says_why_whence_and_when() -
         "dondoc-service": "tasks",
         "dondoc-failed-at": "2024-10-14T00:00:00+00:00",
     }
+
+
+def test_whoever_waits_for_the_world_speaks_for_those_that_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lanes hold their lock while Kafka is away; the sweep waits for the lock, and is not stuck."""
+    now = [0.0]
+    monkeypatch.setattr("shared.runtime.watchdog.time.monotonic", lambda: now[0])
+    watchdog = Watchdog(60, lambda *_: None)
+    watchdog.beat("poll")
+    watchdog.beat("sweep")
+    for _ in range(10):
+        now[0] += 30
+        watchdog.beat_all()
+        assert watchdog.stuck() is None
+    now[0] += 61
+    assert watchdog.stuck() is not None
