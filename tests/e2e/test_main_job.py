@@ -1,8 +1,6 @@
 """The main job from outside: HTTP in; tasks, alerts, e-mail and the month's report out. All services, real parts."""
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from deploy.local.broker import KafkaKind
 from deploy.local.stack import Stack, StackOptions
 from shared.contracts.topics import DEADLETTERS
 from tests.integration.test_tasks_faults import _produce_raw
+from tests.support.waiting import until
 from tests.support.workload import read_topic
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
@@ -114,16 +113,6 @@ async def caller(stack: Stack) -> Caller:
     return one
 
 
-async def eventually(condition: Callable[[], Any], what: str, within: float = 30) -> Any:
-    """Poll an asynchronous condition until it holds something."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if found := await condition():
-            return found
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"not within {within} s: {what}")
-
-
 async def outcome(caller: Caller, location: str) -> dict[str, Any] | None:
     answer = await caller.get("tasks", location)
     content: dict[str, Any] = answer.json()
@@ -135,7 +124,7 @@ async def test_a_result_goes_from_http_to_the_months_report(stack: Stack, caller
     answer = await caller.say("task.result_submitted", {"task_id": TASK, "document": document}, "H48.21")
     assert answer.status_code == 202
     location = answer.headers["location"]
-    found = await eventually(lambda: outcome(caller, location), "the submission has its outcome")
+    found = await until(lambda: outcome(caller, location), what="the submission has its outcome")
     assert (found["outcome"], found["task_id"]) == ("applied", TASK)
     assert found["received_at"].rstrip("Z")[:19] == answer.json()["received_at"].replace("+00:00", "")[:19]
 
@@ -145,7 +134,7 @@ async def test_a_result_goes_from_http_to_the_months_report(stack: Stack, caller
         answer = await caller.get("tasks", f"/v1/tasks/{TASK}")
         return answer.status_code == 200 and answer.json()["schedule"] == "on_time"
 
-    await eventually(completed, "the task is completed on time")
+    await until(completed, what="the task is completed on time")
 
     async def reported() -> bool:
         answer = await caller.get("reporting", "/v1/reports/2024-10.json")
@@ -154,7 +143,7 @@ async def test_a_result_goes_from_http_to_the_months_report(stack: Stack, caller
         totals = answer.json()["scopes"][0]["totals"]
         return (totals["total"], totals["done_on_time"]) == (2, 1)
 
-    await eventually(reported, "the month's report counts it")
+    await until(reported, what="the month's report counts it")
     board = await caller.get("reporting", "/?period=2024-10")
     assert board.status_code == 200
     assert "Đã hoàn thành" in board.text
@@ -165,7 +154,7 @@ async def test_a_directive_is_heard_once_by_an_agency_that_has_not_finished_yet(
         mails = [mail for mail in stack.mailbox.mails() if "Giao 1 nhiệm vụ" in mail.subject]
         return [mail.recipients[0] for mail in mails].count("h48.07@x.example") == 1
 
-    await eventually(mailed, "the agency has its mail")
+    await until(mailed, what="the agency has its mail")
     assert (await summary.alerts_by_kind(stack.kafka.bootstrap))["assigned"] == 2
 
 
@@ -220,7 +209,7 @@ async def test_a_task_is_read_by_whom_it_concerns_and_by_nobody_else(
     async def known() -> bool:
         return (await caller.get("tasks", f"/v1/tasks/{TASK}")).status_code == 200
 
-    await eventually(known, "the task is there")
+    await until(known, what="the task is there")
     answer = await caller.get("tasks", f"/v1/tasks/{TASK}", reader)
 
     assert (answer.status_code, answer.json().get("code")) == (status, code)
@@ -234,7 +223,7 @@ async def test_an_unknown_task_is_accepted_and_waits(caller: Caller) -> None:
         found = await caller.get("tasks", answer.headers["location"])
         return found.status_code == 200 and found.json()["outcome"] == "parked"
 
-    await eventually(parked, "it is parked")
+    await until(parked, what="it is parked")
 
 
 async def test_a_batch_is_taken_whole_or_refused_whole(caller: Caller) -> None:
@@ -255,7 +244,7 @@ async def test_poison_in_a_topic_is_a_dead_letter_and_stops_nothing(stack: Stack
     await _produce_raw(stack.kafka.bootstrap, [b"\xff not json"])
     answer = await caller.say("task.acknowledged", {"task_id": "H48/TB-1/II.1.h/H48.07"}, "H48.07")
 
-    await eventually(lambda: outcome(caller, answer.headers["location"]), "the next submission is applied")
+    await until(lambda: outcome(caller, answer.headers["location"]), what="the next submission is applied")
     letters = await read_topic(stack.kafka.bootstrap, DEADLETTERS.name)
     assert {dict(one.headers)["dondoc-reason"] for one in letters} == {b"malformed", b"empty"}
 
@@ -274,7 +263,7 @@ async def test_the_accounts_hold(stack: Stack) -> None:
         # Only what waits for an unknown task is still in flight.
         return accounts.hold and accounts.in_flight == 1
 
-    await eventually(settled, "accepted = applied + rejected + dead + in flight")
+    await until(settled, what="accepted = applied + rejected + dead + in flight")
 
 
 async def test_every_service_stops_in_order_when_asked(stack: Stack, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +25,7 @@ from shared.client import Client, Receipt
 from shared.contracts.codec import decode
 from shared.contracts.topics import SUBMISSIONS
 from tests.support.proxy import fault_proxy
+from tests.support.waiting import until
 from tests.support.workload import read_topic
 from tests.unit.ingest.builders import AGENCY, OFFICE, PROGRESS, TASK, an_event, golden
 
@@ -150,7 +151,7 @@ async def test_a_silent_broker_is_503_and_the_service_stays_alive_and_recovers(
         assert answer.headers["retry-after"]
         assert 0.9 < waited < 3
         assert livez.status_code == httpx.codes.OK
-        await eventually(lambda: accepted(running, an_event({"id": "during"})))
+        await until(lambda: accepted(running, an_event({"id": "during"})))
         assert running.process.is_running()
 
 
@@ -164,7 +165,7 @@ async def test_a_restarted_broker_is_found_again_without_a_restart_of_the_servic
 
         await kafka.restart()
 
-        await eventually(lambda: accepted(running, an_event({"id": "2"})))
+        await until(lambda: accepted(running, an_event({"id": "2"})))
         assert running.process.is_running()
 
 
@@ -189,7 +190,7 @@ async def test_what_a_killed_process_kept_while_the_broker_was_away_is_forwarded
             async def all_there() -> bool:
                 return len(await kept(kafka, source)) == len(taken)
 
-            await eventually(all_there)
+            await until(all_there)
     finally:
         await kafka.restart()
 
@@ -363,11 +364,3 @@ async def test_nothing_of_a_token_is_printed(kafka: ApacheKafka, tmp_path: Path)
 
 async def accepted(running: Running, event: dict[str, Any]) -> bool:
     return (await running.post(event)).status_code == httpx.codes.ACCEPTED
-
-
-async def eventually(is_so: Callable[[], Any], within: float = 30.0) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + within
-    while not await is_so():
-        assert time.monotonic() < deadline, "it did not come about"
-        await asyncio.sleep(0.2)

@@ -18,6 +18,7 @@ from deploy.local.stack import Service, Stack, StackOptions
 from shared.contracts.codec import decode
 from shared.contracts.topics import SUBMISSIONS, TASKS
 from tests.flow.tasks.harness import agency, directive, obligation
+from tests.support.waiting import until
 from tests.support.workload import OFFICE, STANDING, read_topic
 from tests.unit.ingest.builders import PROGRESS
 
@@ -108,7 +109,7 @@ async def assigned(stack: Stack) -> None:
     async def are_there() -> bool:
         return "assigned" in await facts(stack)
 
-    await eventually(are_there)
+    await until(are_there, within=60)
 
 
 async def facts(stack: Stack) -> Counter[str]:
@@ -133,14 +134,6 @@ async def metric(service: Service, name: str) -> float:
     async with httpx.AsyncClient(base_url=service.url, trust_env=False, timeout=30) as client:
         text = (await client.get("/metrics")).text
     return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
-
-
-async def eventually(is_so: Any, within: float = 60.0) -> None:
-    for _ in range(int(within / 0.3)):
-        if await is_so():
-            return
-        await asyncio.sleep(0.3)
-    raise AssertionError("it did not come about")
 
 
 async def test_a_broker_that_is_away_at_the_deadline_makes_nobody_late_and_loses_nothing(tmp_path: Path) -> None:
@@ -169,12 +162,12 @@ async def test_a_broker_that_is_away_at_the_deadline_makes_nobody_late_and_loses
             accounts = await audit(stack.kafka.bootstrap, stack.mongod.uri, PREFIX)
             return accounts.in_flight == 0 and accounts.accepted == promised + 3 + len(AGENCIES)
 
-        await eventually(all_settled)
+        await until(all_settled, within=60)
 
         async def is_empty() -> bool:
             return await metric(ingest, "dondoc_ingest_outbox_events") == 0
 
-        await eventually(is_empty)
+        await until(is_empty, within=60)
         kept = await metric(ingest, "dondoc_ingest_outbox_kept_total")
         told, found = await facts(stack), await submissions(stack)
 

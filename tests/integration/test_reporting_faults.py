@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from shared.contracts.topics import DEADLETTERS, REPORTS_MONTHLY, TASKS
 from shared.runtime.clock import ScaledClock, write_piece
 from shared.runtime.consuming import Received
 from tests.flow.reporting.snapshots import a_snapshot, changed, encoded
+from tests.support.waiting import until
 from tests.support.workload import read_topic
 from tests.unit.reporting.builders import at
 
@@ -55,15 +56,6 @@ def a_workload(chance: random.Random) -> list[Received]:
 
 def _text(instant: Any) -> str:
     return f"{instant:%Y-%m-%d %H:%M}"
-
-
-async def until(condition: Callable[[], Awaitable[bool]], *, within: float, what: str) -> None:
-    """Poll an asynchronous condition."""
-    for _ in range(int(within / 0.2)):
-        if await condition():
-            return
-        await asyncio.sleep(0.2)
-    raise AssertionError(f"not within {within} s: {what}")
 
 
 async def test_kills_and_rebalances_change_no_report(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from deploy.audit import audit
 from deploy.local.broker import KafkaKind
 from deploy.local.stack import Service, Stack, StackOptions
 from shared.contracts.topics import DEADLETTERS, SUBMISSIONS
+from tests.support.waiting import until
 from tests.support.workload import END, Ending, Workload, ending, produce, read_topic
 
 pytestmark = [pytest.mark.connected, pytest.mark.faults, pytest.mark.timeout(420)]
@@ -72,15 +73,6 @@ async def quiet(stack: Stack) -> bool:
         return not due and not openings and not await tasks.count_documents({"pend.tok": {"$exists": True}})
     finally:
         await client.close()
-
-
-async def until(condition: Callable[[], Any], *, within: float, what: str) -> None:
-    """Poll an asynchronous condition."""
-    for _ in range(int(within / 0.1)):
-        if await condition():
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"not within {within} s: {what}")
 
 
 async def finish(stack: Stack, workload: Workload, *, within: float = 120) -> Ending:
