@@ -39,13 +39,7 @@ def build(
     kept, before, after, ready = _kept(settings, store)
     verify = reading_verifier(settings)
     watchdog = Watchdog(settings.stuck_seconds, crash)
-
-    def broker_awaited() -> None:
-        # Both publish, and waiting for the broker is progress.
-        watchdog.beat("poll")
-        watchdog.beat("tell")
-
-    publisher = Publisher(settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}", beat=broker_awaited)
+    publisher = Publisher(settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}", beat=watchdog.beat_all)
 
     async def publish(messages: Sequence[tuple[str, str, bytes]]) -> None:
         await publisher.publish([Outgoing(topic, key.encode(), value) for topic, key, value in messages])

@@ -36,9 +36,7 @@ def build(
     assert known is not None, "one of the two was made above"
     verify = reading_verifier(settings)
     watchdog = Watchdog(settings.stuck_seconds, crash)
-    publisher = Publisher(
-        settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}", beat=lambda: watchdog.beat("aggregation")
-    )
+    publisher = Publisher(settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}", beat=watchdog.beat_all)
 
     async def publish(messages: Sequence[Message]) -> None:
         await publisher.publish([Outgoing(one.topic, one.key.encode(), one.value) for one in messages])

@@ -182,10 +182,10 @@ class Publisher:
         """Wait for the broker; waiting is progress, but not for ever (aiokafka #1017: a producer may never recover)."""
         try:
             for _ in range(STUCK_PRODUCER_SECONDS):
-                beat()
                 done, _pending = await asyncio.wait([sending], timeout=1.0)
                 if done:
                     break
+                beat()
             await sending
         except asyncio.CancelledError:
             sending.cancel()
