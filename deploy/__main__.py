@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--folder", type=Path, default=FOLDER, help="DONDOC_ISSUER_DIR, else ./issuer")
 
     counted = commands.add_parser("audit", help="count what was accepted against what became of it")
-    counted.add_argument("--prefix", default=os.environ.get("DONDOC_DATABASE_PREFIX", "dondoc"))
+    audit.add_options(counted)
     return parser
 
 
@@ -78,7 +78,7 @@ def _token(given: argparse.Namespace) -> None:
 
 
 def _audit(given: argparse.Namespace) -> None:
-    sys.exit(audit.main(["--prefix", given.prefix]))
+    sys.exit(audit.run(given))
 
 
 _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], None]]] = {

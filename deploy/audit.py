@@ -105,8 +105,17 @@ async def _outcomes(mongodb_uri: str, database: str, keys: set[str]) -> list[str
 def main(arguments: list[str]) -> int:
     """Print the accounts; 0 when they hold."""
     parser = argparse.ArgumentParser(prog="dondoc audit", description=__doc__)
+    add_options(parser)
+    return run(parser.parse_args(arguments))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What can be said on the command line."""
     parser.add_argument("--prefix", default=os.environ.get("DONDOC_DATABASE_PREFIX", "dondoc"))
-    options = parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the accounts; 0 when they hold."""
     missing = [name for name in ("KAFKA_BOOTSTRAP_SERVERS", "MONGODB_URI") if name not in os.environ]
     if missing:
         print(f"set {' and '.join(missing)} to the addresses that the services use", file=sys.stderr)

@@ -34,7 +34,6 @@ log = structlog.get_logger()
 
 EVENTS_PATH: Final = "/v1/events"
 EDXML_PATH: Final = "/v1/edxml"
-_ABOUT: Final = frozenset({"directive", "clause", "period", "dry_run"})
 SCHEMAS_PATH: Final = "/v1/schemas"
 _SENDER_HEADER: Final = wire.SENDER_HEADER.encode()
 SCHEMA: Final = "application/schema+json"
@@ -56,12 +55,17 @@ class Asked:
     traceparent: str | None = None
     tracestate: str | None = None
     trace: Trace | None = None
-    dry_run: bool = False
     about: dict[str, str] = field(default_factory=dict)
+    """The parameters of the address."""
     attributes: list[tuple[bytes, bytes]] = field(default_factory=list)
     credential: Credential | None = None
     bytes_read: int = 0
     events: int = 0
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether the sender only asks."""
+        return self.about.get("dry_run") == "true"
 
 
 class _SenderGoneError(Exception):
@@ -72,6 +76,7 @@ class Door:
     """What every address that takes something has in common, as bare ASGI: it is the one hot path of the system."""
 
     path: ClassVar[str]
+    parameters: ClassVar[frozenset[str]]
 
     def __init__(
         self, intake: Intake, identify: Identify, admission: Admission, rates: Rates, settings: Settings
@@ -88,7 +93,7 @@ class Door:
         asked = _head(scope["headers"])
         asked.peer = scope["client"][0] if scope["client"] is not None else None
         try:
-            self._ask(asked, scope["query_string"])
+            asked.about = _parameters(scope["query_string"], self.parameters)
             answer = await self._answer(asked, receive)
         except RefusedError as refused:
             answer = problem(refused, retry_after_seconds=self._settings.retry_after_seconds)
@@ -102,10 +107,6 @@ class Door:
             self._admission.leave(bytes=asked.bytes_read)
         await answer.send(send)
         _account(self.path, "POST", answer, began, asked)
-
-    def _ask(self, asked: Asked, query: bytes) -> None:
-        """Read what is asked for in the address."""
-        raise NotImplementedError
 
     def _media_type(self, asked: Asked) -> str:
         """The body's media type, if it is taken here."""
@@ -170,12 +171,18 @@ class EventsEndpoint(Door):
     """`POST /v1/events`: CloudEvents in their three HTTP modes."""
 
     path = EVENTS_PATH
-
-    def _ask(self, asked: Asked, query: bytes) -> None:
-        asked.dry_run = _is_dry_run(query)
+    parameters = frozenset({"dry_run"})
 
     def _media_type(self, asked: Asked) -> str:
-        return _media_type(asked)
+        media_type, is_utf8 = _sent_as(asked)
+        if not is_utf8:
+            raise RefusedError(Code.UNSUPPORTED_MEDIA_TYPE, "The charset is not UTF-8. JSON travels as UTF-8.")
+        if media_type in {wire.STRUCTURED, wire.BATCH} or (media_type == wire.JSON and asked.attributes):
+            return media_type
+        raise RefusedError(
+            Code.UNSUPPORTED_MEDIA_TYPE,
+            f"{media_type[:100]!r} is not taken here. {_TAKEN}." if media_type else f"{_TAKEN}.",
+        )
 
     async def _take(self, asked: Asked, credential: Credential, media_type: str, body: bytes) -> Answer:
         received_at = self._intake.received_at()
@@ -202,13 +209,10 @@ class EdxmlEndpoint(Door):
     """`POST /v1/edxml`: an envelope that orders becomes a draft, one that reports on an order becomes a result."""
 
     path = EDXML_PATH
-
-    def _ask(self, asked: Asked, query: bytes) -> None:
-        asked.about = _about(query)
-        asked.dry_run = asked.about.get("dry_run") == "true"
+    parameters = frozenset({"directive", "clause", "period", "dry_run"})
 
     def _media_type(self, asked: Asked) -> str:
-        media_type, is_utf8 = _content_type(asked.content_types[0] if len(asked.content_types) == 1 else b"")
+        media_type, is_utf8 = _sent_as(asked)
         if media_type not in edxml.MEDIA_TYPES or not is_utf8:
             raise RefusedError(Code.UNSUPPORTED_MEDIA_TYPE, "Send the envelope as application/xml, in UTF-8.")
         return media_type
@@ -218,7 +222,7 @@ class EdxmlEndpoint(Door):
         try:
             envelope = edxml.read(body)
             if envelope.steering == edxml.ORDERS:
-                draft, to_do = (edxml.recall if envelope.business == edxml.RECALLED else edxml.draft)(envelope)
+                draft, to_do = edxml.draft(envelope)
                 # What the human gets is a draft that would be taken.
                 self._intake.check(credential, lambda: draft, received_at=received_at)
                 return answers.drafted(draft, to_do)
@@ -290,38 +294,23 @@ def _is_gzip(encoding: bytes) -> bool:
     )
 
 
-def _is_dry_run(query: bytes) -> bool:
-    """Whether the sender only asks. A parameter nobody knows is refused: a misspelt one would send the event."""
+def _parameters(query: bytes, known: frozenset[str]) -> dict[str, str]:
+    """What is asked for in the address. A parameter nobody knows is refused: a misspelt `dry_run` would send."""
     if not query:
-        return False
-    match parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        case [("dry_run", "true" | "false" as value)]:
-            return value == "true"
-    raise RefusedError(Code.UNKNOWN_PARAMETER, "The one parameter taken here is dry_run, `true` or `false`, once.")
-
-
-def _about(query: bytes) -> dict[str, str]:
-    """Which task an envelope reports on, as far as it cannot tell itself."""
+        return {}
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     found = dict(pairs)
-    if len(found) < len(pairs) or not found.keys() <= _ABOUT or found.get("dry_run", "true") not in {"true", "false"}:
+    if len(found) < len(pairs) or not found.keys() <= known or found.get("dry_run", "true") not in {"true", "false"}:
         raise RefusedError(
-            Code.UNKNOWN_PARAMETER, f"The parameters taken here are {', '.join(sorted(_ABOUT))}, each once."
+            Code.UNKNOWN_PARAMETER,
+            f"Taken here, each once: {', '.join(sorted(known))}; dry_run is `true` or `false`.",
         )
     return found
 
 
-def _media_type(asked: Asked) -> str:
-    """Which of the three forms this is."""
-    media_type, is_utf8 = _content_type(asked.content_types[0] if len(asked.content_types) == 1 else b"")
-    if not is_utf8:
-        raise RefusedError(Code.UNSUPPORTED_MEDIA_TYPE, "The charset is not UTF-8. JSON travels as UTF-8.")
-    if media_type in {wire.STRUCTURED, wire.BATCH} or (media_type == wire.JSON and asked.attributes):
-        return media_type
-    raise RefusedError(
-        Code.UNSUPPORTED_MEDIA_TYPE,
-        f"{media_type[:100]!r} is not taken here. {_TAKEN}." if media_type else f"{_TAKEN}.",
-    )
+def _sent_as(asked: Asked) -> tuple[str, bool]:
+    """The media type, and whether the charset is UTF-8 or not named. Of several headers none counts."""
+    return _content_type(asked.content_types[0] if len(asked.content_types) == 1 else b"")
 
 
 @functools.lru_cache(maxsize=64)
@@ -331,7 +320,7 @@ def _content_type(header: bytes) -> tuple[str, bool]:
     return media_type.strip(), wire.utf8_only(parameters)
 
 
-# -- accounting ---
+# -- accounting -----------------------------------------------------------------------------------------------------
 
 
 def _account(route: str, method: str, answer: Answer, began: float, asked: Asked) -> None:

@@ -273,8 +273,11 @@ def _instant(text: str) -> datetime | None:
 def draft(envelope: Envelope) -> tuple[dict[str, Any], list[str]]:
     """A directive as far as its envelope tells it, and what a human has to look at before it is sent.
 
-    An envelope knows one day and its receivers, no clauses: one obligation that all of them lead.
+    An envelope knows one day and its receivers, no clauses: one obligation that all of them lead. A recall becomes the
+    directive's withdrawal.
     """
+    if envelope.business == RECALLED:
+        return _withdrawal(envelope)
     to_do = ["Divide it into its clauses: an envelope does not tell them, so all is one obligation, I."]
     if len(envelope.receivers) > 1:
         to_do.append("Say who leads and who cooperates: every receiver stands as a lead.")
@@ -305,8 +308,7 @@ def draft(envelope: Envelope) -> tuple[dict[str, Any], list[str]]:
     return _event(envelope, "dondoc.directive.issued.v1", data), to_do
 
 
-def recall(envelope: Envelope) -> tuple[dict[str, Any], list[str]]:
-    """The draft of a directive's withdrawal."""
+def _withdrawal(envelope: Envelope) -> tuple[dict[str, Any], list[str]]:
     data = {
         "directive": envelope.directive,
         "reason": envelope.subject,

@@ -5,6 +5,7 @@ Data is read strictly, as the published schemas say: no unknown fields at any de
 passed are the bytes that are kept.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -12,17 +13,17 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import pydantic_core
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 
 from services.ingest.domain.authorisation import Credential, Owner, Speaker, Statement
 from services.ingest.domain.refusal import Code, Fault, RefusedError
 from services.ingest.domain.submission import Keyed, Submission
 from services.ingest.ports import Message, Trace
+from shared.contracts import claims
 from shared.contracts.agency_events import TaskContributionSubmitted
 from shared.contracts.envelope import BATCH_CONTENT_TYPE, CONTENT_TYPE, Envelope
 from shared.contracts.events import BY_TOPIC, EventType, KeyedBy, Sender
-from shared.contracts.identifiers import AgencyCode, ProvinceCode
 from shared.contracts.topics import SUBMISSIONS
 
 STRUCTURED, BATCH, JSON = CONTENT_TYPE, BATCH_CONTENT_TYPE, "application/json"
@@ -46,8 +47,6 @@ _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE: Final = re.compile(r"[\x20-\x7e]{1,512}")
 SENDER_HEADER: Final = "dondoc-sender"
-_PROVINCE: Final = TypeAdapter(ProvinceCode)
-_AGENCY: Final = TypeAdapter(AgencyCode)
 _INT32: Final = 2**31
 _NESTED: Final = (dict, list)
 
@@ -311,9 +310,10 @@ def sender_of(value: bytes) -> tuple[str, str] | None:
     """Province and agency as a trusted proxy names them: `H48/H48.21`."""
     province, _, agency = value.decode("latin-1").strip().partition("/")
     try:
-        return _PROVINCE.validate_python(province), _AGENCY.validate_python(agency)
-    except ValidationError:
+        named = claims.credential({"province": province, "agency": agency, "scope": ""})
+    except claims.ClaimError:
         return None
+    return named.province, named.agency
 
 
 def trace_of(parent: str | None, state: str | None) -> Trace | None:
@@ -326,6 +326,7 @@ def trace_of(parent: str | None, state: str | None) -> Trace | None:
 # -- describing ------------------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def event_schemas(ref_template: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Event type → the reference to its data's schema; and all definitions, closed as this door reads them."""
     rows = {name: (kind.model, "validation") for name, kind in EVENT_TYPES.items()}

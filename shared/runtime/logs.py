@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from functools import cache
 from io import TextIOBase
 from typing import Any, Final, Literal, TextIO
 
@@ -104,17 +105,13 @@ class LineBuffer(TextIOBase):
                 self._drains = self._waits = False
 
 
-_buffers: list[LineBuffer] = []
-
-
+@cache
 def _stdout() -> LineBuffer:
-    if not _buffers:
-        _buffers.append(LineBuffer(sys.stdout))
-        atexit.register(drain_logs)
-    return _buffers[0]
+    """The one of this process."""
+    atexit.register(drain_logs)
+    return LineBuffer(sys.stdout)
 
 
 def drain_logs() -> None:
     """Write every line that waits; before a process ends without cleaning up."""
-    for one in _buffers:
-        one.drain()
+    _stdout().drain()

@@ -168,7 +168,7 @@ def test_a_draft_without_a_day_says_so_and_invents_none() -> None:
 
 
 def test_a_recall_becomes_the_draft_of_a_withdrawal() -> None:
-    event, to_do = edxml.recall(read(ORDER))
+    event, to_do = edxml.draft(read(ORDER.replace("DocType>0<", "DocType>1<")))
     assert wire.read(event).type == "dondoc.directive.revoked.v1"
     assert event["data"]["directive"] == "TB-441-2024"
     assert to_do
