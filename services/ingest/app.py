@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from services.ingest import api, metrics
 from services.ingest.credentials import Identify
@@ -15,13 +15,14 @@ from services.ingest.mongo import MongoOutbox
 from services.ingest.outbox import SecuredSubmissions
 from services.ingest.ports import Message, NotAcknowledgedError, Outbox, Publish, TooLargeError
 from services.ingest.settings import Settings, networks
+from shared.runtime.batching import CLOUDEVENT, Header, Outgoing
 from shared.runtime.bearer import key_loops
 from shared.runtime.clock import Clock, clock_from
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.errors import is_transient
 from shared.runtime.mongodb import connect
 from shared.runtime.process import Loop, make_app
-from shared.runtime.publishing import CLOUDEVENT, Header, Outgoing, Publisher
+from shared.runtime.publishing import Publisher
 from shared.runtime.tokens import TokenVerifier
 from shared.runtime.watchdog import Watchdog
 
@@ -37,7 +38,7 @@ def build(
     outbox: Outbox | None = None,
     real_time: Callable[[], float] = time.time,
     crash: Crash = crash_process,
-) -> Starlette:
+) -> ASGIApp:
     """Wire the service; nothing connects before the app starts. `real_time`: what tokens are judged by."""
     publisher = publisher or Publisher(settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}")
     verify = TokenVerifier.of(
@@ -72,11 +73,13 @@ def build(
 
     parts = (intake, Identify(verify, networks(settings.trusted_proxies)), admission, rates, settings)
 
+    doors = (api.EventsEndpoint(*parts), api.EdxmlEndpoint(*parts))
+
     async def keys_are_loaded() -> bool:
         return verify.ready()
 
     app = make_app(
-        routes=api.routes(api.EventsEndpoint(*parts), api.EdxmlEndpoint(*parts)),
+        routes=api.routes(*doors),
         watchdog=Watchdog(settings.stuck_seconds, crash),
         publisher=publisher,
         loops=loops,
@@ -86,7 +89,7 @@ def build(
         crash=crash,
     )
     api.answer_errors(app)
-    return app
+    return api.Doors(app, doors)
 
 
 class KafkaSubmissions:

@@ -1,11 +1,10 @@
 """The one thing ingest does: read, judge, stamp, publish, and only then say yes."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.ingest import metrics, wire
 from services.ingest.domain.admission import Admission
@@ -15,8 +14,7 @@ from services.ingest.domain.submission import Submission, repeated
 from services.ingest.ports import Clock, Message, NotAcknowledgedError, Publish, TooLargeError, Trace
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What was taken, and when it was received."""
 
     received_at: datetime
@@ -54,39 +52,46 @@ class Intake:
         is_batch: bool = False,
     ) -> Receipt:
         """Take one event, or all events of a batch, or none. Raises RefusedError."""
-        with self._judged(credential, parse, received_at, trace, is_batch) as (submissions, messages):
+        events = self._enter(parse, is_batch)
+        try:
+            submissions, messages = self._judged(events, credential, received_at, trace, is_batch)
             await self._tell(messages)
-        metrics.accepted(one.type for one in submissions)
+        finally:
+            self._admission.leave(events=len(events))
+        metrics.accepted([one.type for one in submissions])
         return Receipt(received_at, submissions)
 
     def check(
         self, credential: Credential, parse: Callable[[], Any], *, received_at: datetime, is_batch: bool = False
     ) -> Sequence[Submission]:
         """What would be taken now. Keeps nothing and promises nothing. Raises what `accept` would raise before."""
-        with self._judged(credential, parse, received_at, None, is_batch) as (submissions, _):
-            return submissions
+        events = self._enter(parse, is_batch)
+        try:
+            return self._judged(events, credential, received_at, None, is_batch)[0]
+        finally:
+            self._admission.leave(events=len(events))
 
-    @contextmanager
-    def _judged(
-        self,
-        credential: Credential,
-        parse: Callable[[], Any],
-        received_at: datetime,
-        trace: Trace | None,
-        is_batch: bool,
-    ) -> Iterator[tuple[list[Submission], list[Message]]]:
-        """Events that their sender may send, as they would be kept; counted as under way meanwhile."""
+    def _enter(self, parse: Callable[[], Any], is_batch: bool) -> list[Any]:
+        """The events of a body, counted as under way: whoever gets them lets them leave."""
         events = self._events(parse, is_batch)
         if not self._admission.enter(events=len(events)):
             raise RefusedError(Code.OVERLOADED, "Too many events are under way. Wait, then send the same again.")
-        try:
-            submissions = self._read(events, is_batch)
-            _judge(credential, submissions, is_batch)
-            messages = [wire.message(one, credential, received_at=received_at, trace=trace) for one in submissions]
-            self._measure(messages, is_batch)
-            yield submissions, messages
-        finally:
-            self._admission.leave(events=len(events))
+        return events
+
+    def _judged(
+        self,
+        events: Sequence[Any],
+        credential: Credential,
+        received_at: datetime,
+        trace: Trace | None,
+        is_batch: bool,
+    ) -> tuple[list[Submission], list[Message]]:
+        """Events that their sender may send, and as they would be kept."""
+        submissions = self._read(events, is_batch)
+        _judge(credential, submissions, is_batch)
+        messages = [wire.message(one, credential, received_at=received_at, trace=trace) for one in submissions]
+        self._measure(messages, is_batch)
+        return submissions, messages
 
     def _events(self, parse: Callable[[], Any], is_batch: bool) -> list[Any]:
         try:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.ingest.domain.authorisation import Credential
 
@@ -21,8 +21,7 @@ class Trace:
         return self.parent.split("-")[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One record to publish."""
 
     topic: str

@@ -12,6 +12,7 @@ from services.notify.mongo import MongoNotifyStore
 from services.notify.ports import Channel, NotifyStore
 from services.notify.settings import Settings
 from shared.contracts.topics import AGENCIES, TASKS
+from shared.runtime.batching import Outgoing
 from shared.runtime.bearer import key_loops, reading_verifier
 from shared.runtime.clock import Clock, clock_from
 from shared.runtime.consuming import Consumption
@@ -19,7 +20,7 @@ from shared.runtime.crash import Crash, crash_process
 from shared.runtime.mongodb import connect, ping
 from shared.runtime.ops import Check
 from shared.runtime.process import Loop, Step, make_app
-from shared.runtime.publishing import Outgoing, Publisher
+from shared.runtime.publishing import Publisher
 from shared.runtime.watchdog import Watchdog
 
 SERVICE = "notify"

@@ -13,13 +13,14 @@ from services.reporting.mongo import MongoReportStore
 from services.reporting.ports import Message, Store
 from services.reporting.settings import Settings
 from shared.contracts.topics import TASKS
+from shared.runtime.batching import Outgoing
 from shared.runtime.bearer import key_loops, reading_verifier
 from shared.runtime.clock import Clock, clock_from
 from shared.runtime.consuming import Consumption
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.mongodb import connect, ping
 from shared.runtime.process import Loop, make_app
-from shared.runtime.publishing import Outgoing, Publisher
+from shared.runtime.publishing import Publisher
 from shared.runtime.watchdog import Watchdog
 
 SERVICE = "reporting"

@@ -12,13 +12,14 @@ from services.tasks.rules import read_rulebook
 from services.tasks.settings import Settings
 from services.tasks.wiring import wire_up
 from shared.contracts.topics import SUBMISSIONS
+from shared.runtime.batching import Outgoing
 from shared.runtime.bearer import key_loops, reading_verifier
 from shared.runtime.clock import clock_from
 from shared.runtime.consuming import Consumption, Record
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.mongodb import connect, ping
 from shared.runtime.process import Loop, make_app
-from shared.runtime.publishing import Outgoing, Publisher
+from shared.runtime.publishing import Publisher
 from shared.runtime.watchdog import Watchdog
 
 SERVICE = "tasks"
@@ -35,7 +36,6 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
         settings.kafka_bootstrap_servers,
         client_id=f"dondoc-{SERVICE}",
         beat=watchdog.beat_all,
-        fills_batches=True,
     )
 
     async def publish(messages: Sequence[Message]) -> None:

@@ -40,6 +40,8 @@ LongText = Annotated[str, StringConstraints(max_length=4000, strip_whitespace=Tr
 OwnId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$")]
 """An id that the sender chooses within one task: an obstacle, an allocation."""
 
+PERIODIC_PARTS: Final = 5
+"""Of the id of a period's task; the others have one less."""
 _TASK_ID: Final = re.compile(
     f"(?P<province>{_PROVINCE})/(?P<directive>{_DIRECTIVE})/(?P<clause>{_CLAUSE})/(?P<agency>{_AGENCY})"
     f"(?:/(?P<period>{_PERIOD}))?"
@@ -73,7 +75,9 @@ def parse_task_id(task_id: str) -> TaskName:
 
 
 def _checked(task_id: str) -> str:
-    parse_task_id(task_id)
+    # Its form is known by now: pydantic's patterns, unlike Python's, end at the very end.
+    if task_id.count("/") == PERIODIC_PARTS - 1:
+        _on_the_calendar(task_id.rpartition("/")[2])
     return task_id
 
 

@@ -25,12 +25,13 @@ from faststream.kafka.message import KafkaMessage
 
 from shared.contracts.codec import Event, UndecodableError, decode
 from shared.contracts.topics import DEADLETTERS, Topic
+from shared.runtime.batching import Outgoing
 from shared.runtime.clock import Clock
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.errors import PermanentError, ends_process, is_transient
 from shared.runtime.metrics import BATCH_SECONDS, DEAD_LETTERS, LAG, RECORDS, RETRIES
 from shared.runtime.partition_time import PartitionTime, later
-from shared.runtime.publishing import Outgoing, Publisher
+from shared.runtime.publishing import Publisher
 from shared.runtime.settings import ProcessSettings
 from shared.runtime.watchdog import Watchdog
 

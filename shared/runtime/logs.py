@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from io import TextIOBase
 from typing import Any, Final, Literal, TextIO
@@ -21,26 +22,25 @@ def configure_logs(
     service: str, *, log_format: Literal["json", "console"], level: str, stream: TextIO | None = None
 ) -> None:
     """Set up logging of the whole process; libraries' own logs join at warning level."""
-    renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer(serializer=_to_json)
-        if log_format == "json"
-        else structlog.dev.ConsoleRenderer()
-    )
+    renderer: structlog.types.Processor
+    stamps: list[structlog.types.Processor] = [_Stamp(service)]
+    if log_format == "json":
+        renderer = structlog.processors.JSONRenderer(serializer=_to_json)
+    else:
+        renderer = structlog.dev.ConsoleRenderer()
+        stamps.append(structlog.processors.TimeStamper(fmt="iso", utc=True, key="logged_at"))
     out: Any = stream or _stdout()
     shared: list[structlog.types.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="logged_at"),
+        *stamps,
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
 
     handler = logging.StreamHandler(out)
     handler.setFormatter(
@@ -53,12 +53,25 @@ def configure_logs(
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
 
 
+class _Stamp:
+    """Whose line it is, how grave and of when. One step instead of three: a line is a tenth of a request."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __call__(self, _logger: object, method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+        event["service"] = self._service
+        event["level"] = "error" if method == "exception" else method
+        event["logged_at"] = datetime.now(UTC)
+        return event
+
+
 def _drop_record(_logger: object, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
     return structlog.stdlib.ProcessorFormatter.remove_processors_meta(None, "", event)
 
 
 def _to_json(event: structlog.types.EventDict, default: Callable[[Any], Any], **_: Any) -> str:
-    return orjson.dumps(event, default=default, option=orjson.OPT_NON_STR_KEYS).decode()
+    return orjson.dumps(event, default=default, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode()
 
 
 class LineBuffer(TextIOBase):

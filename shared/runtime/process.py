@@ -13,6 +13,7 @@ from faststream import FastStream
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from shared.runtime.connections import mend_connections
 from shared.runtime.consuming import Consumption
@@ -164,7 +165,7 @@ async def _until_possible(step: Step) -> None:
             await asyncio.sleep(min(2.0, 0.2 * 2 ** min(attempt, 4)))
 
 
-def serve(app: Starlette, settings: ProcessSettings) -> None:
+def serve(app: ASGIApp, settings: ProcessSettings) -> None:
     """Run until SIGTERM or SIGINT; uvicorn drains open requests first. A stop asked for exits 0."""
     # What was loaded so far lives as long as the process, and a batch makes many short-lived values: collecting all of
     # it again and again cost a fifth of the time of a batch.
@@ -181,7 +182,7 @@ def serve(app: Starlette, settings: ProcessSettings) -> None:
         sys.exit(START_FAILED)
 
 
-def server_config(app: Starlette, settings: ProcessSettings) -> uvicorn.Config:
+def server_config(app: ASGIApp, settings: ProcessSettings) -> uvicorn.Config:
     """The HTTP server of every service."""
     return uvicorn.Config(
         app,

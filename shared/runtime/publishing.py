@@ -6,54 +6,33 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
 
 import prometheus_client
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import murmur2
-from aiokafka.producer.message_accumulator import BatchBuilder
 
+from shared.runtime.batching import Outgoing, PartitionBatches
 from shared.runtime.errors import TransientError
 from shared.runtime.metrics import PUBLISH_SECONDS, PUBLISHED
-from shared.runtime.together import together
-
-log = structlog.get_logger()
-
-Header = tuple[str, bytes | None]
-CLOUDEVENT: tuple[Header, ...] = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
-
-
-class Outgoing(NamedTuple):
-    """One record to publish."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[Header, ...] = CLOUDEVENT
-
 
 STUCK_PRODUCER_SECONDS = 300
+BEAT_SECONDS = 1.0
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
-MANY_RECORDS = 50
-"""From so many records on a publisher may fill batches itself; fewer are better off in a batch with others'."""
+STOP_SECONDS_MAX = 10.0
+"""How long what is still to be sent may take when the process stops."""
 
 # Pure Python, and a task's facts follow each other: remembered, it is a twentieth of the price.
 _hash_of = lru_cache(maxsize=10_000)(murmur2)
 
+_Acks = set["asyncio.Future[None]"]
 
-def partition_for(key: bytes | None, partitions: Sequence[int], available: Sequence[int]) -> int:
+
+def partition_for(key: bytes | None, partitions: Sequence[int]) -> int:
     """Where a record goes: by its key as every Kafka client does it, anywhere without one."""
     if key is None:
-        return random.choice(available or partitions)  # noqa: S311 spreading load
+        return random.choice(partitions)  # noqa: S311 spreading load
     return partitions[int(_hash_of(key) & 0x7FFFFFFF) % len(partitions)]
-
-
-def _append(batch: BatchBuilder, record: Outgoing) -> bool:
-    """Whether there was room. An empty batch takes any record."""
-    added = batch.append(timestamp=None, key=record.key, value=record.value, headers=list(record.headers))
-    return added is not None
 
 
 @cache
@@ -69,25 +48,14 @@ class PublishTimeoutError(TransientError):
 class Publisher:
     """One idempotent producer of one process."""
 
-    def __init__(
-        self,
-        bootstrap_servers: str,
-        *,
-        client_id: str,
-        beat: Callable[[], None] | None = None,
-        fills_batches: bool = False,
-    ) -> None:
-        """`beat` is called every second while the broker is awaited, at most STUCK_PRODUCER_SECONDS.
-
-        `fills_batches`: many records of one call go out as batches of their own. For a process with few callers at a
-        time: aiokafka lets such a batch wait until its partition's queue is empty, and among many callers some starve.
-        """
-        self._fills_batches = fills_batches
+    def __init__(self, bootstrap_servers: str, *, client_id: str, beat: Callable[[], None] | None = None) -> None:
+        """`beat` is called every second while the broker is awaited, at most STUCK_PRODUCER_SECONDS."""
         self._beat = beat
         self._bootstrap_servers = bootstrap_servers
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
         self._partitions: dict[str, list[int]] = {}
+        self._batches: dict[tuple[str, int], PartitionBatches] = {}
 
     async def start(self) -> None:
         """Connect. Raises KafkaConnectionError when no broker answers."""
@@ -96,13 +64,12 @@ class Publisher:
             client_id=self._client_id,
             acks="all",
             enable_idempotence=True,
-            # aiokafka batches by itself while a request is in flight; lingering only adds latency (engineering §6).
+            # Batches fill while a request is in flight; lingering only adds latency (engineering §6).
             linger_ms=0,
             max_batch_size=256 * 1024,
             max_request_size=MAX_REQUEST_BYTES,
             request_timeout_ms=10_000,
             retry_backoff_ms=200,
-            partitioner=partition_for,
         )
         try:
             await producer.start()
@@ -115,6 +82,12 @@ class Publisher:
         """Send what is buffered, then close."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
+            batches, self._batches = list(self._batches.values()), {}
+            flushes = [asyncio.ensure_future(one.flush()) for one in batches]
+            if flushes:
+                await asyncio.wait(flushes, timeout=STOP_SECONDS_MAX)
+            for one in batches:
+                one.cancel()
             await producer.stop()
 
     @property
@@ -130,66 +103,76 @@ class Publisher:
         """
         if not records:
             return
-        producer = self._producer
-        if producer is None:
+        if self._producer is None:
             raise TransientError("the producer is not connected")
+        for record in records:
+            if len(record.key or b"") + len(record.value or b"") > MAX_REQUEST_BYTES:
+                raise MessageSizeTooLargeError(f"a record for {record.topic} has more than {MAX_REQUEST_BYTES} bytes")
         began = time.perf_counter()
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                if self._beat is None:
-                    await self._send(producer, records)
-                else:
-                    await self._beating(asyncio.ensure_future(self._send(producer, records)), self._beat)
-        except TimeoutError as error:
-            raise PublishTimeoutError(f"no acknowledgement within {timeout_seconds} s") from error
+        acks: _Acks = set()
+        left = list(records)[self._add(records, acks) :]
+        if left:
+            # Rarely: the broker is behind, or a topic is new to us.
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    await self._add_in_time(left, acks)
+            except TimeoutError as error:
+                raise PublishTimeoutError(f"no room for the records within {timeout_seconds} s") from error
+        await self._acknowledged(acks, timeout_seconds, began)
         PUBLISH_SECONDS.observe(time.perf_counter() - began)
+        if len(records) == 1:
+            _published(records[0].topic).inc()
+            return
         for topic, number in Counter([record.topic for record in records]).items():
             _published(topic).inc(number)
 
-    async def _send(self, producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None:
-        if not self._fills_batches or len(records) < MANY_RECORDS:
-            acks = [await producer.send(r.topic, value=r.value, key=r.key, headers=list(r.headers)) for r in records]
-        else:
-            acks = await self._send_batches(producer, records)
-        await together(acks)
+    def _add(self, records: Sequence[Outgoing], acks: _Acks) -> int:
+        """Add records as long as there is room at once. Returns how many were added."""
+        for position, record in enumerate(records):
+            ack = batches.add(record) if (batches := self._batches_for(record)) is not None else None
+            if ack is None:
+                return position
+            acks.add(ack)
+        return len(records)
 
-    async def _send_batches(
-        self, producer: AIOKafkaProducer, records: Sequence[Outgoing]
-    ) -> "list[asyncio.Future[Any]]":
-        """The producer's batches filled by us: one future a batch, and half the time of sending record by record."""
-        acks = []
-        for (topic, partition), some in (await self._by_partition(records)).items():
-            batch = producer.create_batch()
-            for record in some:
-                if len(record.key or b"") + len(record.value or b"") > MAX_REQUEST_BYTES:
-                    raise MessageSizeTooLargeError(f"a record for {topic} is larger than {MAX_REQUEST_BYTES} bytes")
-                if not _append(batch, record):
-                    acks.append(await producer.send_batch(batch, topic, partition=partition))
-                    batch = producer.create_batch()
-                    _append(batch, record)
-            acks.append(await producer.send_batch(batch, topic, partition=partition))
-        return acks
-
-    async def _by_partition(self, records: Sequence[Outgoing]) -> dict[tuple[str, int], list[Outgoing]]:
-        found: dict[tuple[str, int], list[Outgoing]] = {}
+    async def _add_in_time(self, records: Sequence[Outgoing], acks: _Acks) -> None:
         for record in records:
-            place = (record.topic, await self.partition_of(record.topic, record.key))
-            found.setdefault(place, []).append(record)
+            await self.partition_count(record.topic)
+            batches = self._batches_for(record)
+            assert batches is not None, "the topic is known by now"
+            while (ack := batches.add(record)) is None:
+                if self._beat is not None:
+                    self._beat()
+                await batches.room()
+            acks.add(ack)
+
+    def _batches_for(self, record: Outgoing) -> PartitionBatches | None:
+        partitions = self._partitions.get(record.topic)
+        if partitions is None:
+            return None
+        if self._producer is None:
+            raise TransientError("the producer is not connected")
+        place = (record.topic, partition_for(record.key, partitions))
+        found = self._batches.get(place)
+        if found is None:
+            found = self._batches[place] = PartitionBatches(self._producer, *place)
         return found
 
-    @staticmethod
-    async def _beating(sending: "asyncio.Future[None]", beat: Callable[[], None]) -> None:
-        """Wait for the broker; waiting is progress, but not for ever (aiokafka #1017: a producer may never recover)."""
-        try:
-            for _ in range(STUCK_PRODUCER_SECONDS):
-                done, _pending = await asyncio.wait([sending], timeout=1.0)
-                if done:
-                    break
-                beat()
-            await sending
-        except asyncio.CancelledError:
-            sending.cancel()
-            raise
+    async def _acknowledged(self, acks: _Acks, timeout_seconds: float | None, began: float) -> None:
+        """Wait for the broker, which is progress, but not for ever (aiokafka #1017: a producer may never recover)."""
+        waiting: _Acks = acks
+        beats = 0
+        while waiting:
+            left = None if timeout_seconds is None else timeout_seconds - (time.perf_counter() - began)
+            if left is not None and left <= 0:
+                raise PublishTimeoutError(f"no acknowledgement within {timeout_seconds} s")
+            beats += 1
+            if self._beat is not None and 1 < beats <= STUCK_PRODUCER_SECONDS:
+                self._beat()
+            # Not cancelled by a timeout: others wait for the same batch.
+            _, waiting = await asyncio.wait(waiting, timeout=BEAT_SECONDS if left is None else min(left, BEAT_SECONDS))
+        for ack in acks:
+            ack.result()
 
     async def partition_count(self, topic: str) -> int:
         """How many partitions the topic has at the broker."""
@@ -202,5 +185,4 @@ class Publisher:
     async def partition_of(self, topic: str, key: bytes | None) -> int:
         """Which partition records with this key go to; one at random without a key."""
         await self.partition_count(topic)
-        partitions = self._partitions[topic]
-        return partition_for(key, partitions, partitions)
+        return partition_for(key, self._partitions[topic])

@@ -97,7 +97,7 @@ def place(number: int) -> Place:
 
 def partition_of(key: str) -> int:
     """As the publisher of tasks decides it."""
-    return partition_for(key.encode(), PARTITIONS, PARTITIONS)
+    return partition_for(key.encode(), PARTITIONS)
 
 
 def assigned(waiting: Sequence[datetime], tasks: int) -> list[Deadline]:

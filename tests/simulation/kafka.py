@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError
 
 from shared.contracts.topics import SUBMISSIONS
-from shared.runtime.publishing import Outgoing
+from shared.runtime.batching import Outgoing
 
 if TYPE_CHECKING:
     from tests.simulation.replica import Replica

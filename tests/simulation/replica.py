@@ -12,6 +12,7 @@ from services.tasks.settings import Settings
 from services.tasks.wiring import wire_up
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime import publishing
+from shared.runtime.batching import Outgoing
 from shared.runtime.consuming import Consumption, Received
 from shared.runtime.errors import PermanentError, is_transient
 from shared.runtime.watchdog import Watchdog
@@ -138,7 +139,7 @@ class Replica(Owner):
         publisher = cast(publishing.Publisher, Publisher(world, self))
 
         async def publish(messages: Sequence[Message]) -> None:
-            await publisher.publish([publishing.Outgoing(one.topic, one.key.encode(), one.value) for one in messages])
+            await publisher.publish([Outgoing(one.topic, one.key.encode(), one.value) for one in messages])
 
         async def partition_of(key: str) -> int:
             return world.broker.partition_of(key)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Speaker(StrEnum):
@@ -33,16 +34,14 @@ class Credential:
     scopes: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(NamedTuple):
     """Whose task an event is about."""
 
     province: str
     agency: str
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """What an event says about who speaks, and of whose task."""
 
     speaker: Speaker

@@ -1,8 +1,8 @@
 """An event that was read and found well formed; not yet received."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from services.ingest.domain.authorisation import Credential, Statement
 
@@ -15,8 +15,7 @@ class Keyed(StrEnum):
     AGENCY = "agency"
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """One event, its data as the bytes that were validated: exactly these are kept."""
 
     source: str

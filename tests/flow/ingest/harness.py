@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from deploy.local.issuer import Issuer
 from services.ingest.app import build
 from services.ingest.ports import Outbox
 from services.ingest.settings import Settings
-from shared.runtime.publishing import Outgoing, Publisher, PublishTimeoutError
+from shared.runtime.batching import Outgoing
+from shared.runtime.publishing import Publisher, PublishTimeoutError
 from shared.runtime.settings import CredentialSettings
 from tests.unit.ingest.builders import AGENCY
 
@@ -79,7 +80,7 @@ class Door:
     crashes: list[str] = field(default_factory=list)
     outbox: Outbox | None = None
     issuer: Issuer = field(init=False)
-    app: Starlette = field(init=False)
+    app: ASGIApp = field(init=False)
     client: httpx.AsyncClient = field(init=False)
 
     def __post_init__(self) -> None:

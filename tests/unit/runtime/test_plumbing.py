@@ -239,13 +239,3 @@ def test_whoever_waits_for_the_world_speaks_for_those_that_wait_for_it(monkeypat
         assert watchdog.stuck() is None
     now[0] += 61
     assert watchdog.stuck() is not None
-
-
-async def test_only_who_really_waits_for_the_broker_speaks_for_others() -> None:
-    """A publisher that is quick says nothing of a loop that is stuck."""
-    beats: list[int] = []
-    quick, slow = asyncio.create_task(asyncio.sleep(0)), asyncio.create_task(asyncio.sleep(1.5))
-    await Publisher._beating(quick, lambda: beats.append(1))
-    assert beats == []
-    await Publisher._beating(slow, lambda: beats.append(1))
-    assert beats == [1]
