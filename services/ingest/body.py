@@ -14,7 +14,7 @@ class Body:
         self._inflater = zlib.decompressobj(_GZIP_WINDOW) if is_gzip else None
         self._bytes_max = bytes_max
         self._sent = 0
-        self._content = bytearray()
+        self._content: bytes | bytearray = b""
 
     def announced(self, length: int | None) -> None:
         """Refuse at once what says itself that it is too large."""
@@ -28,7 +28,13 @@ class Body:
             raise self._too_large()
         if self._inflater is not None:
             piece = self._inflated(self._inflater, piece)
-        self._content += piece
+        if not self._content:
+            # Mostly the only one: kept as it is.
+            self._content = piece
+        else:
+            if isinstance(self._content, bytes):
+                self._content = bytearray(self._content)
+            self._content += piece
         return len(piece)
 
     def whole(self) -> bytes:

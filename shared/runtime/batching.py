@@ -92,7 +92,7 @@ class PartitionBatches:
         batch.acknowledged.add_done_callback(_look_at)
         self._waiting.append(batch)
         if self._handing is None or self._handing.done():
-            self._handing = asyncio.create_task(self._hand_over(), name=f"batches-{self._topic}-{self._partition}")
+            self._handing = asyncio.create_task(self._hand_over())
         return batch
 
     async def _hand_over(self) -> None:

@@ -8,7 +8,6 @@ from statistics import median
 
 from deploy.local.stack import Service
 
-RATIO_TARGET = ">= 0.4"
 APPLY_TARGET = ">= 0.6"
 MEMORY_TARGET = "<= 150"
 NO_TARGET = "none yet"
@@ -19,6 +18,11 @@ LATENESS_P50_TARGET = "<= 0.25"
 LATENESS_P99_TARGET = "<= 1"
 RIVAL_TARGET = "< 1"
 GROWTH_TARGET = "<= 1.3"
+SINGLE_TARGET = ">= 0.75"
+BATCH_TARGET = ">= 0.8"
+PRODUCER_TARGET = ">= 0.5"
+STEADY_P99_TARGET = "<= 50"
+AUTH_TARGET = "<= 0.05"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,7 @@ class Figure:
 _REACHED: Mapping[str, Callable[[float, float], bool]] = {">=": operator.ge, "<=": operator.le, "<": operator.lt}
 
 
-def ratio(
-    ours: Sequence[float], bare: Sequence[float], baseline: str, *, of: str = "events/s", target: str = RATIO_TARGET
-) -> Figure:
+def ratio(ours: Sequence[float], bare: Sequence[float], baseline: str, *, target: str, of: str = "events/s") -> Figure:
     """The median of the rounds' ratios: what slows the machine for a while slows both sides of its round."""
     each = [one / other for one, other in zip(ours, bare, strict=True)]
     said = (

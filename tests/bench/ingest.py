@@ -1,10 +1,13 @@
-"""`ingest_single_ratio`, `ingest_batch_ratio`: the same requests to ingest and to a bare endpoint, in turn."""
+"""Ingest beside a bare endpoint and a bare producer, with the same requests in turn; how late its answers are at a
+steady rate; and what finding out who asks costs of a request."""
 
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median, quantiles
 from typing import Any, Final
 
 import httpx
@@ -13,16 +16,27 @@ import pydantic_core
 from deploy.local.ports import free_port
 from deploy.local.processes import ManagedProcess
 from deploy.local.stack import Stack
-from tests.bench import lives
+from services.ingest.credentials import Identify
+from services.ingest.metrics import TOKENS
+from shared.runtime.settings import CredentialSettings
+from shared.runtime.tokens import TokenVerifier
+from tests.bench import figures, lives
 from tests.bench.figures import Figure, memory, ratio
-from tests.bench.probes import CouldNotMeasureError, child
+from tests.bench.probes import CouldNotMeasureError, child, cpu_seconds
 from tests.support.workload import PROVINCE
 
 SERVICES: Final = ("ingest",)
 ENV: Final = {"DONDOC_AGENCY_EVENTS_PER_SECOND": "1e9"}
 """One agency sends it all; it is the door that is measured, not its patience."""
-METRICS: Final = ("ingest_single_ratio", "ingest_batch_ratio")
+METRICS: Final = (
+    "ingest_single_ratio",
+    "ingest_batch_ratio",
+    "ingest_batch_vs_producer",
+    "ingest_p99_ms_at_70pct",
+    "ingest_auth_share",
+)
 BASELINE: Final = "a bare Starlette + aiokafka endpoint with the same server settings and acknowledgements"
+PRODUCER: Final = "a bare aiokafka producer that sends the same events, as many callers at a time and no HTTP"
 LOAD: Final = "all rounds of the ingest ratios"
 CONNECTIONS: Final = 32
 READY_SECONDS_MAX: Final = 20.0
@@ -38,13 +52,27 @@ class Shape:
     warm_up: int
     events: int
     """In one request."""
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round of a shape gave, in events a second."""
+
+    ours: float
+    bare: float
+    producer: float
+    cpu_seconds: float
+    """Of our process, for one request."""
 
 
 SLICES: Final = 8
-SHAPES: Final = (
-    Shape("ingest_single_ratio", "application/cloudevents+json", 8_000, 800, 1),
-    Shape("ingest_batch_ratio", "application/cloudevents-batch+json", 640, 64, 100),
-)
+SINGLE: Final = Shape("ingest_single_ratio", "application/cloudevents+json", 8_000, 800, 1, figures.SINGLE_TARGET)
+BATCH: Final = Shape("ingest_batch_ratio", "application/cloudevents-batch+json", 640, 64, 100, figures.BATCH_TARGET)
+STEADY_SHARE: Final = 0.7
+STEADY_SECONDS: Final = 12
+STEADY_WARM_UP_SECONDS: Final = 2
+IDENTIFIED: Final = 20_000
 
 
 async def measure(stack: Stack, rounds: int, work_dir: Path) -> dict[str, Figure]:
@@ -56,29 +84,87 @@ async def measure(stack: Stack, rounds: int, work_dir: Path) -> dict[str, Figure
     bare.start()
     try:
         await bare.wait_until(lambda: _answers(port), within=READY_SECONDS_MAX)
-        found = {shape.name: await _compare(stack, shape, port, rounds, work_dir) for shape in SHAPES}
+        found = {}
+        all_rounds = {shape: await _rounds(stack, shape, port, rounds, work_dir) for shape in (SINGLE, BATCH)}
+        for shape, some in all_rounds.items():
+            said = f"{BASELINE}, {SLICES} slices in turn a round"
+            found[shape.name] = ratio([one.ours for one in some], [one.bare for one in some], said, target=shape.target)
+        found |= _beside_producer(all_rounds[BATCH]) | _auth_share(stack, all_rounds[SINGLE])
+        peak = memory([stack.service("ingest")], LOAD)
+        found |= await _steady(stack, median(one.ours for one in all_rounds[SINGLE]), work_dir)
     finally:
         bare.kill()
-    return {**found, **memory([stack.service("ingest")], LOAD)}
+    return {**found, **peak}
 
 
-async def _compare(stack: Stack, shape: Shape, bare_port: int, rounds: int, work_dir: Path) -> Figure:
-    ports = f"{stack.service('ingest').port},{bare_port}"
-    ours: list[float] = []
-    bare: list[float] = []
-    # One agency a connection or so: each has its own token and reports on its own tasks.
-    tokens = {one: stack.issuer.mint(one, PROVINCE, ["events:write"]) for one in lives.AGENCIES[:CONNECTIONS]}
+async def _rounds(stack: Stack, shape: Shape, bare_port: int, rounds: int, work_dir: Path) -> Sequence[Round]:
+    """All rounds but the first, which warms everybody up."""
+    ingest = stack.service("ingest")
     requests = work_dir / f"{shape.name}.txt"
     sizes = (str(CONNECTIONS), str(shape.warm_up), str(SLICES))
+    found = []
     for number in range(rounds + 1):
-        requests.write_bytes(b"\n".join(_requests(shape, number, tokens)))
+        requests.write_bytes(b"\n".join(_requests(shape, number, tokens(stack))))
+        before = cpu_seconds(ingest)
+        ports = f"{ingest.port},{bare_port}"
         bad, *seconds = await child("load", ports, *sizes, shape.content_type, str(requests))
         if bad:
             raise CouldNotMeasureError(f"{bad:.0f} answers were not 202")
-        if number:
-            ours.append(shape.requests * shape.events / seconds[0])
-            bare.append(shape.requests * shape.events / seconds[1])
-    return ratio(ours, bare, f"{BASELINE}, {SLICES} slices in turn a round")
+        cpu = (cpu_seconds(ingest) - before) / (shape.requests + shape.warm_up)
+        sent, sending = 0.0, 1.0
+        if shape is BATCH:
+            arguments = (stack.kafka.bootstrap, str(CONNECTIONS), str(shape.warm_up), str(requests))
+            sent, sending = await child("bare_producer", *arguments)
+        events = shape.requests * shape.events
+        found.append(Round(events / seconds[0], events / seconds[1], sent / sending, cpu))
+    return found[1:]
+
+
+def _beside_producer(some: Sequence[Round]) -> dict[str, Figure]:
+    ours, bare = [one.ours for one in some], [one.producer for one in some]
+    return {METRICS[2]: ratio(ours, bare, PRODUCER, target=figures.PRODUCER_TARGET)}
+
+
+def _auth_share(stack: Stack, some: Sequence[Round]) -> dict[str, Figure]:
+    """The same code on the same tokens, known as they are to a process that has seen each once."""
+    credentials = CredentialSettings(jwks_file=stack.issuer.jwks_file, jwt_issuer=stack.issuer.issuer)
+    identify = Identify(TokenVerifier.of(credentials, TOKENS, tokens_cached_max=10_000, real_time=time.time))
+    headers = [[f"Bearer {one}".encode()] for one in tokens(stack).values()]
+    for header in headers:
+        identify(header, [], "127.0.0.1")
+    began = time.process_time()
+    for number in range(IDENTIFIED):
+        identify(headers[number % len(headers)], [], "127.0.0.1")
+    each = (time.process_time() - began) / IDENTIFIED
+    request = median(one.cpu_seconds for one in some)
+    said = (
+        f"no baseline: {each * 1e6:.1f} us of processor time for a token seen before, of {request * 1e6:.0f} us that "
+        f"ingest takes for a request of {SINGLE.name}"
+    )
+    return {METRICS[4]: Figure(round(each / request, 4), "share", said, figures.AUTH_TARGET)}
+
+
+async def _steady(stack: Stack, capacity: float, work_dir: Path) -> dict[str, Figure]:
+    """Requests at their moments, whether or not those before were answered."""
+    per_second = int(capacity * STEADY_SHARE)
+    shape = replace(SINGLE, name="steady", requests=per_second * STEADY_SECONDS, warm_up=0)
+    requests = work_dir / "steady.txt"
+    requests.write_bytes(b"\n".join(_requests(shape, 0, tokens(stack))))
+    port = str(stack.service("ingest").port)
+    bad, *waits = await child("open_load", port, str(per_second), shape.content_type, str(requests))
+    if bad:
+        raise CouldNotMeasureError(f"{bad:.0f} answers were not 202")
+    timed = waits[per_second * STEADY_WARM_UP_SECONDS :]
+    said = (
+        f"no baseline: {len(timed):,} requests at {per_second}/s, {STEADY_SHARE:.0%} of the {capacity:,.0f}/s measured "
+        f"before, from the moment each was due; median {median(timed) * 1000:.1f}, longest {max(timed) * 1000:.0f}"
+    )
+    return {METRICS[3]: Figure(round(quantiles(timed, n=100)[98] * 1000, 1), "ms", said, figures.STEADY_P99_TARGET)}
+
+
+def tokens(stack: Stack) -> dict[str, str]:
+    """One agency a connection or so: each has its own token and reports on its own tasks."""
+    return {one: stack.issuer.mint(one, PROVINCE, ["events:write"]) for one in lives.AGENCIES[:CONNECTIONS]}
 
 
 def _requests(shape: Shape, number: int, tokens: dict[str, str]) -> Iterator[bytes]:

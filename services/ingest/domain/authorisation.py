@@ -59,11 +59,11 @@ def authorise(credential: Credential, statement: Statement) -> Verdict:
     if SCOPES[statement.speaker] not in credential.scopes:
         return Verdict.SCOPE_MISSING
     owner = statement.owner
-    if statement.province not in {None, credential.province}:
+    if statement.province is not None and statement.province != credential.province:
         return Verdict.WRONG_PROVINCE
     if owner is not None and owner.province != credential.province:
         return Verdict.WRONG_PROVINCE
-    if statement.agency not in {None, credential.agency}:
+    if statement.agency is not None and statement.agency != credential.agency:
         return Verdict.NOT_YOURS
     # The authority decides on every agency's tasks; an agency reports on its own only, or what it did for a lead's.
     foreign = owner is not None and owner.agency != credential.agency
