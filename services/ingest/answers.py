@@ -11,8 +11,7 @@ from starlette.types import Send
 from services.ingest import wire
 from services.ingest.domain.authorisation import SCOPES
 from services.ingest.domain.refusal import Code, RefusedError
-from services.ingest.domain.submission import Submission
-from services.ingest.handlers import Receipt
+from services.ingest.handlers import Receipt, Taken
 from shared.runtime import problems
 from shared.runtime.bearer import scope_challenge, token_challenge
 
@@ -72,11 +71,11 @@ class Answer(NamedTuple):
         await send({"type": "http.response.body", "body": self.body})
 
 
-def _location(submission: Submission) -> str:
-    name = submission.id
+def _location(taken: Taken) -> str:
+    name = taken.id
     # Most ids are letters, digits and hyphens: nothing to quote.
     quoted = name if name.isascii() and name.replace("-", "").isalnum() else quote(name, safe="")
-    return f"/v1/submissions/{quoted}?source={_quoted_source(submission.source)}"
+    return f"/v1/submissions/{quoted}?source={_quoted_source(taken.source)}"
 
 
 @functools.lru_cache(maxsize=1024)
@@ -86,24 +85,22 @@ def _quoted_source(source: str) -> str:
 
 
 def one(receipt: Receipt) -> Answer:
-    (submission,) = receipt.submissions
-    content = {"id": submission.id, "source": submission.source, "received_at": receipt.received_at}
-    return _accepted(content, [(b"location", _location(submission).encode())])
+    (taken,) = receipt.events
+    content = {"id": taken.id, "source": taken.source, "received_at": receipt.received_at}
+    return _accepted(content, [(b"location", _location(taken).encode())])
 
 
 def many(receipt: Receipt) -> Answer:
     content = {
         "received_at": receipt.received_at,
-        "accepted": len(receipt.submissions),
-        "submissions": [
-            {"id": one.id, "source": one.source, "location": _location(one)} for one in receipt.submissions
-        ],
+        "accepted": len(receipt.events),
+        "submissions": [{"id": one.id, "source": one.source, "location": _location(one)} for one in receipt.events],
     }
     return _accepted(content, [])
 
 
-def checked(submissions: Sequence[Submission]) -> Answer:
-    return _answer(200, "checked", {"dry_run": True, "valid": len(submissions)}, wire.JSON, [])
+def checked(events: int) -> Answer:
+    return _answer(200, "checked", {"dry_run": True, "valid": events}, wire.JSON, [])
 
 
 def _accepted(content: dict[str, Any], headers: Headers) -> Answer:

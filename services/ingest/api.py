@@ -25,7 +25,6 @@ from services.ingest.domain.admission import Admission
 from services.ingest.domain.authorisation import Credential
 from services.ingest.domain.rates import Rates
 from services.ingest.domain.refusal import Code, RefusedError
-from services.ingest.domain.submission import Submission
 from services.ingest.handlers import Intake
 from services.ingest.ports import Identify, Trace
 from services.ingest.settings import Settings
@@ -191,17 +190,15 @@ class EventsEndpoint(Door):
         def parse() -> Any:
             return wire.from_binary(asked.attributes, body) if media_type == wire.JSON else wire.parse(body)
 
-        submissions: Sequence[Submission]
         if asked.dry_run:
-            submissions = self._intake.check(credential, parse, received_at=received_at, is_batch=is_batch)
-            answer = answers.checked(submissions)
+            asked.events = self._intake.check(credential, parse, received_at=received_at, is_batch=is_batch)
+            answer = answers.checked(asked.events)
         else:
             receipt = await self._intake.accept(
                 credential, parse, received_at=received_at, trace=asked.trace, is_batch=is_batch
             )
-            submissions = receipt.submissions
+            asked.events = len(receipt.events)
             answer = answers.many(receipt) if is_batch else answers.one(receipt)
-        asked.events = len(submissions)
         return answer
 
 

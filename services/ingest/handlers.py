@@ -14,11 +14,18 @@ from services.ingest.domain.submission import Submission, repeated
 from services.ingest.ports import Clock, Message, NotAcknowledgedError, Publish, TooLargeError, Trace
 
 
+class Taken(NamedTuple):
+    """The name of an event that was taken."""
+
+    source: str
+    id: str
+
+
 class Receipt(NamedTuple):
     """What was taken, and when it was received."""
 
     received_at: datetime
-    submissions: Sequence[Submission]
+    events: Sequence[Taken]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +60,26 @@ class Intake:
     ) -> Receipt:
         """Take one event, or all events of a batch, or none. Raises RefusedError."""
         events = self._enter(parse, is_batch)
+        count = len(events)
         try:
             submissions, messages = self._judged(events, credential, received_at, trace, is_batch)
+            taken = [Taken(one.source, one.id) for one in submissions]
+            types = [one.type for one in submissions]
+            # What was read is several times as large as what is sent: not kept while the broker is awaited.
+            del events, submissions
             await self._tell(messages)
         finally:
-            self._admission.leave(events=len(events))
-        metrics.accepted([one.type for one in submissions])
-        return Receipt(received_at, submissions)
+            self._admission.leave(events=count)
+        metrics.accepted(types)
+        return Receipt(received_at, taken)
 
     def check(
         self, credential: Credential, parse: Callable[[], Any], *, received_at: datetime, is_batch: bool = False
-    ) -> Sequence[Submission]:
-        """What would be taken now. Keeps nothing and promises nothing. Raises what `accept` would raise before."""
+    ) -> int:
+        """How many events would be taken now. Keeps and promises nothing. Raises what `accept` would raise before."""
         events = self._enter(parse, is_batch)
         try:
-            return self._judged(events, credential, received_at, None, is_batch)[0]
+            return len(self._judged(events, credential, received_at, None, is_batch)[0])
         finally:
             self._admission.leave(events=len(events))
 

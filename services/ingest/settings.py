@@ -37,7 +37,7 @@ class Settings(ProcessSettings):
     """One event as it is kept; a broker's own limit is 1,048,588 bytes unless it was configured otherwise."""
     batch_events_max: int = Field(default=1_000, ge=1)
     in_flight_events_max: int = Field(default=5_000, ge=1)
-    in_flight_bytes_max: int = Field(default=64 * 1024 * 1024, ge=1)
+    in_flight_bytes_max: int = Field(default=16 * 1024 * 1024, ge=1)
     agency_events_per_second: float = Field(default=200.0, gt=0)
     """What one agency may send for ever, at one replica; others go on undisturbed."""
     agency_events_burst: int = Field(default=10_000, ge=1)

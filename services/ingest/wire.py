@@ -302,14 +302,12 @@ def _depth_exceeds(content: Any) -> bool:
 def message(submission: Submission, credential: Credential, *, received_at: datetime, trace: Trace | None) -> Message:
     """A submission as it is kept: the sender's attributes, those of the platform, the data as it was validated."""
     key = submission.key(credential)
-    attributes: dict[str, Any] = {
-        **submission.attributes,
-        "province": credential.province,
-        "agency": credential.agency,
-        "receivedat": received_at,
-        "partitionkey": key,
-        "datacontenttype": JSON,
-    }
+    attributes: dict[str, Any] = dict(submission.attributes)
+    attributes["province"] = credential.province
+    attributes["agency"] = credential.agency
+    attributes["receivedat"] = received_at
+    attributes["partitionkey"] = key
+    attributes["datacontenttype"] = JSON
     own = attributes.get("traceparent")
     if trace is None:
         trace = trace_of(own if isinstance(own, str) else None, None)

@@ -4,6 +4,7 @@ uvicorn has no such limits with httptools: a head may grow for ever, and an open
 """
 
 import asyncio
+import socket
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ HEAD_SECONDS_MAX: Final = 10.0
 UNREAD_SECONDS_MAX: Final = 10.0
 """Real time for which an answer may wait to be read."""
 CONNECTIONS_MAX: Final = 2_000
+READ_AHEAD_BYTES: Final = 32 * 1024
+"""What the system may hold of a connection's bytes (it takes twice as much); the event loop reads all of it at once."""
 
 _Refusal = tuple[int, str, str]
 _MALFORMED: Final[_Refusal] = (400, "malformed_http", "This is not HTTP/1.1 as RFC 9112 has it.")
@@ -53,6 +56,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connects; whoever does not go on to ask something is let go."""
         super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_AHEAD_BYTES)
         if len(self.connections) > CONNECTIONS_MAX:
             self._refuse(_TOO_MANY)
         else:

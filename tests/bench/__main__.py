@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import sys
 import tempfile
 import traceback
@@ -12,10 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from deploy.local.broker import KafkaKind
 from deploy.local.processes import REPOSITORY_ROOT
 from deploy.local.stack import Stack, StackOptions
-from tests.bench import apply, end_to_end, ingest, lives, timers
+from tests.bench import apply, end_to_end, flood, ingest, lives, timers
 from tests.bench.figures import Figure, merged
 from tests.bench.probes import CouldNotMeasureError
 from tests.support.workload import START
@@ -43,7 +46,7 @@ def parts(tasks: int) -> tuple[Part, ...]:
     """All of them; the timers among so many tasks."""
     measure_timers = partial(timers.measure, tasks=tasks)
     return (
-        *(Part(one.SERVICES, one.ENV, one.METRICS, one.measure) for one in (ingest, apply, end_to_end)),
+        *(Part(one.SERVICES, one.ENV, one.METRICS, one.measure) for one in (ingest, flood, apply, end_to_end)),
         Part(timers.SERVICES, timers.ENV, timers.METRICS, measure_timers),
     )
 
@@ -83,6 +86,7 @@ def main() -> int:
     known = sorted(frozenset().union(*(part.names for part in parts(timers.TASKS_DEFAULT))))
     parser.add_argument("--only", nargs="+", choices=known, default=known, metavar="NAME", help=", ".join(known))
     options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     if options.rounds < 1:
         parser.error("--rounds is at least 1")
     found: dict[str, Figure] = {}

@@ -30,14 +30,10 @@ class Submission(NamedTuple):
 
     def key(self, credential: Credential) -> str:
         """What it is ordered by; `task_id` is there whenever that is the task."""
-        match self.keyed:
-            case Keyed.TASK:
-                assert self.task_id is not None, "every type that is keyed by task names its task"
-                return self.task_id
-            case Keyed.PROVINCE:
-                return credential.province
-            case Keyed.AGENCY:
-                return credential.agency
+        if self.keyed is Keyed.TASK:
+            assert self.task_id is not None, "every type that is keyed by task names its task"
+            return self.task_id
+        return credential.province if self.keyed is Keyed.PROVINCE else credential.agency
 
 
 def repeated(submissions: list[Submission]) -> list[int]:
