@@ -30,11 +30,7 @@ def configure_logs(
         renderer = structlog.dev.ConsoleRenderer()
         stamps.append(structlog.processors.TimeStamper(fmt="iso", utc=True, key="logged_at"))
     out: Any = stream or _stdout()
-    shared: list[structlog.types.Processor] = [
-        *stamps,
-        structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
-    ]
+    shared: list[structlog.types.Processor] = [*stamps, _tell_error]
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
@@ -64,6 +60,10 @@ class _Stamp:
         event["level"] = "error" if method == "exception" else method
         event["logged_at"] = datetime.now(UTC)
         return event
+
+
+def _tell_error(logger: object, method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    return structlog.processors.format_exc_info(logger, method, event) if "exc_info" in event else event
 
 
 def _drop_record(_logger: object, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:

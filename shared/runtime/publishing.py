@@ -5,7 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 
 import prometheus_client
 from aiokafka import AIOKafkaProducer
@@ -160,17 +160,19 @@ class Publisher:
 
     async def _acknowledged(self, acks: _Acks, timeout_seconds: float | None, began: float) -> None:
         """Wait for the broker, which is progress, but not for ever (aiokafka #1017: a producer may never recover)."""
-        waiting: _Acks = acks
         beats = 0
-        while waiting:
-            left = None if timeout_seconds is None else timeout_seconds - (time.perf_counter() - began)
-            if left is not None and left <= 0:
-                raise PublishTimeoutError(f"no acknowledgement within {timeout_seconds} s")
-            beats += 1
-            if self._beat is not None and 1 < beats <= STUCK_PRODUCER_SECONDS:
-                self._beat()
-            # Not cancelled by a timeout: others wait for the same batch.
-            _, waiting = await asyncio.wait(waiting, timeout=BEAT_SECONDS if left is None else min(left, BEAT_SECONDS))
+        for ack in acks:
+            while not ack.done():
+                wait = BEAT_SECONDS
+                if timeout_seconds is not None:
+                    wait = min(wait, timeout_seconds - (time.perf_counter() - began))
+                    if wait <= 0:
+                        raise PublishTimeoutError(f"no acknowledgement within {timeout_seconds} s")
+                if await _is_done(ack, wait):
+                    break
+                beats += 1
+                if self._beat is not None and beats <= STUCK_PRODUCER_SECONDS:
+                    self._beat()
         for ack in acks:
             ack.result()
 
@@ -186,3 +188,22 @@ class Publisher:
         """Which partition records with this key go to; one at random without a key."""
         await self.partition_count(topic)
         return partition_for(key, self._partitions[topic])
+
+
+async def _is_done(ack: "asyncio.Future[None]", seconds: float) -> bool:
+    """Wait for it, so long at most. Nothing is cancelled: others wait for the same. (asyncio.wait does more.)"""
+    loop = asyncio.get_running_loop()
+    woken = loop.create_future()
+    wake = partial(_wake, woken)
+    timer = loop.call_later(seconds, wake)
+    ack.add_done_callback(wake)
+    try:
+        await woken
+    finally:
+        timer.cancel()
+    return ack.done()
+
+
+def _wake(woken: "asyncio.Future[None]", _: object = None) -> None:
+    if not woken.done():
+        woken.set_result(None)
