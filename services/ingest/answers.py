@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-import pydantic_core
+import orjson
 from starlette.types import Send
 
 from services.ingest import wire
@@ -146,7 +146,7 @@ def _advice(refused: RefusedError, status: int, retry_after_seconds: int) -> Hea
 
 
 def _answer(status: int, code: str, content: dict[str, Any], media_type: str, headers: Headers) -> Answer:
-    body = pydantic_core.to_json(content)
+    body = orjson.dumps(content, option=orjson.OPT_UTC_Z)
     fixed = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
     return Answer(status, code, body, [*fixed, *headers])
 

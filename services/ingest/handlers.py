@@ -113,7 +113,7 @@ class Intake:
         if not is_batch:
             return [content]
         if not isinstance(content, list):
-            raise _refused([Fault("", Code.INVALID_EVENT, "a batch is a JSON array of events")])
+            raise _faulty([Fault("", Code.INVALID_EVENT, "a batch is a JSON array of events")], content)
         if len(content) > self._limits.batch_events_max:
             raise RefusedError(
                 Code.TOO_MANY_EVENTS,
@@ -132,7 +132,7 @@ class Intake:
                 at = f"/{position}" if is_batch else ""
                 faults.extend(Fault(at + one.pointer, one.code, one.detail) for one in error.faults)
         if faults:
-            raise _refused(faults)
+            raise _faulty(faults, events)
         if is_batch and (twice := repeated(submissions)):
             raise _refused(
                 [Fault(f"/{one}", Code.DUPLICATE_IN_BATCH, "its source and id stood before") for one in twice]
@@ -192,6 +192,11 @@ def _where(credential: Credential, submission: Submission, verdict: Verdict) -> 
     if verdict is Verdict.WRONG_PROVINCE:
         return "/data/task_id" if statement.province in {None, credential.province} else "/province"
     return "/data/task_id" if statement.agency in {None, credential.agency} else "/agency"
+
+
+def _faulty(faults: Sequence[Fault], content: Any) -> RefusedError:
+    """Of what is far too deep nothing else needs to be said."""
+    return wire.too_deep() if wire.exceeds_depth(content) else _refused(faults)
 
 
 def _refused(faults: Sequence[Fault]) -> RefusedError:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, lru_cache, partial
 
 import prometheus_client
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import murmur2
@@ -15,6 +16,8 @@ from aiokafka.partitioner import murmur2
 from shared.runtime.batching import Outgoing, PartitionBatches
 from shared.runtime.errors import TransientError
 from shared.runtime.metrics import PUBLISH_SECONDS, PUBLISHED
+
+log = structlog.get_logger()
 
 STUCK_PRODUCER_SECONDS = 300
 BEAT_SECONDS = 1.0
@@ -83,12 +86,15 @@ class Publisher:
         if self._producer is not None:
             producer, self._producer = self._producer, None
             batches, self._batches = list(self._batches.values()), {}
-            flushes = [asyncio.ensure_future(one.flush()) for one in batches]
-            if flushes:
-                await asyncio.wait(flushes, timeout=STOP_SECONDS_MAX)
+            # Both wait for a broker that is away without end.
+            ending = asyncio.create_task(_end(producer, batches))
+            await asyncio.wait([ending], timeout=STOP_SECONDS_MAX)
             for one in batches:
-                one.cancel()
-            await producer.stop()
+                one.close()
+            if not ending.done():
+                log.warning("records.not_sent", seconds=STOP_SECONDS_MAX)
+                ending.cancel()
+            await asyncio.gather(ending, return_exceptions=True)
 
     @property
     def connected(self) -> bool:
@@ -140,10 +146,15 @@ class Publisher:
             await self.partition_count(record.topic)
             batches = self._batches_for(record)
             assert batches is not None, "the topic is known by now"
+            waits = 0
             while (ack := batches.add(record)) is None:
-                if self._beat is not None:
-                    self._beat()
-                await batches.room()
+                if not await batches.room(BEAT_SECONDS):
+                    waits += 1
+                    self._beats(waits)
+                # What follows a record that failed must not arrive without it.
+                for before in acks:
+                    if before.done():
+                        before.result()
             acks.add(ack)
 
     def _batches_for(self, record: Outgoing) -> PartitionBatches | None:
@@ -159,8 +170,8 @@ class Publisher:
         return found
 
     async def _acknowledged(self, acks: _Acks, timeout_seconds: float | None, began: float) -> None:
-        """Wait for the broker, which is progress, but not for ever (aiokafka #1017: a producer may never recover)."""
-        beats = 0
+        """Wait for the broker."""
+        waits = 0
         for ack in acks:
             while not ack.done():
                 wait = BEAT_SECONDS
@@ -170,18 +181,26 @@ class Publisher:
                         raise PublishTimeoutError(f"no acknowledgement within {timeout_seconds} s")
                 if await _is_done(ack, wait):
                     break
-                beats += 1
-                if self._beat is not None and beats <= STUCK_PRODUCER_SECONDS:
-                    self._beat()
+                waits += 1
+                self._beats(waits)
         for ack in acks:
             ack.result()
+
+    def _beats(self, waits: int) -> None:
+        """Waiting for the broker is progress, but not for ever (aiokafka #1017: a producer may never recover)."""
+        if self._beat is not None and waits <= STUCK_PRODUCER_SECONDS:
+            self._beat()
 
     async def partition_count(self, topic: str) -> int:
         """How many partitions the topic has at the broker."""
         if topic not in self._partitions:
             if self._producer is None:
                 raise TransientError("the producer is not connected")
-            self._partitions[topic] = sorted(await self._producer.partitions_for(topic))
+            found = sorted(await self._producer.partitions_for(topic))
+            if not found:
+                raise TransientError(f"no partition of {topic} is known yet")
+            # For good: a topic's partitions never change (ADR 0002).
+            self._partitions[topic] = found
         return len(self._partitions[topic])
 
     async def partition_of(self, topic: str, key: bytes | None) -> int:
@@ -201,7 +220,16 @@ async def _is_done(ack: "asyncio.Future[None]", seconds: float) -> bool:
         await woken
     finally:
         timer.cancel()
+        if not ack.done():
+            # A caller that waits for hours looks every second.
+            ack.remove_done_callback(wake)
     return ack.done()
+
+
+async def _end(producer: AIOKafkaProducer, batches: Sequence[PartitionBatches]) -> None:
+    for one in batches:
+        await one.flush()
+    await producer.stop()
 
 
 def _wake(woken: "asyncio.Future[None]", _: object = None) -> None:

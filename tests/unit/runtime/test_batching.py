@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaTimeoutError, ProducerClosed
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, ProducerClosed, UnknownTopicOrPartitionError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.runtime.batching import WAITING_MAX, Outgoing, PartitionBatches
-from shared.runtime.publishing import Publisher, PublishTimeoutError
+from shared.runtime.errors import TransientError
+from shared.runtime.publishing import Publisher, PublishTimeoutError, _is_done
 
 BATCH_BYTES = 1_000
 
@@ -17,7 +18,8 @@ BATCH_BYTES = 1_000
 class SlowProducer:
     """Takes a batch when it is let, and acknowledges it when it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, stops: bool = True) -> None:
+        self._stops = stops
         self.free = asyncio.Semaphore(0)
         self.error: Exception | None = None
         self.taken: list[tuple[BatchBuilder, asyncio.Future[Any]]] = []
@@ -37,7 +39,8 @@ class SlowProducer:
         return {0}
 
     async def stop(self) -> None:
-        """Nothing to close."""
+        if not self._stops:
+            await asyncio.Event().wait()
 
     def counts(self) -> list[int]:
         return [batch.record_count() for batch, _ in self.taken]
@@ -102,11 +105,12 @@ async def test_there_is_only_so_much_room() -> None:
     while (ack := batches.add(record(300))) is not None:
         acks.append(ack)
     assert len({id(one) for one in acks}) == WAITING_MAX
-    waiting = asyncio.create_task(batches.room())
+    assert not await batches.room(0.01)
+    waiting = asyncio.create_task(batches.room(60))
     await settle()
     assert not waiting.done()
     await producer.take()
-    await waiting
+    assert await waiting
     assert batches.add(record(300)) is not None
 
 
@@ -119,37 +123,74 @@ async def test_a_record_larger_than_a_batch_goes_alone() -> None:
     assert producer.counts() == [1, 1]
 
 
-@pytest.mark.parametrize("taken", [False, True])
-async def test_an_error_reaches_those_of_its_batch_and_nobody_else(taken: bool) -> None:
+async def test_an_error_reaches_those_of_its_batch_and_nobody_else() -> None:
     producer = SlowProducer()
     batches = PartitionBatches(producer, "t", 0)
-    if not taken:
-        producer.error = KafkaTimeoutError()
     bad = batches.add(record())
     await producer.take()
-    if taken:
-        producer.taken[0][1].set_exception(KafkaTimeoutError())
-    await settle()
-    producer.error = None
     good = batches.add(record())
     await producer.take()
-    producer.taken[-1][1].set_result(None)
+    producer.taken[0][1].set_exception(KafkaConnectionError())
+    producer.taken[1][1].set_result(None)
     await settle()
     assert bad is not None
     assert good is not None
-    assert isinstance(bad.exception(), KafkaTimeoutError)
+    assert isinstance(bad.exception(), KafkaConnectionError)
     assert good.exception() is None
 
 
-async def test_what_the_producer_did_not_take_is_given_up_aloud() -> None:
+async def test_what_the_producer_is_slow_to_take_is_offered_again_and_nothing_passes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """INVARIANT: records of a key keep their order, however long the broker is away.
+
+    If this broke, a task's second fact would be told without its first, or events would leave the outbox in disorder.
+    """
+    monkeypatch.setattr("shared.runtime.batching.OFFER_AGAIN_SECONDS", 0)
     producer = SlowProducer()
     batches = PartitionBatches(producer, "t", 0)
-    ack = batches.add(record())
+    first = [batches.add(record(300)) for _ in range(2)]
+    producer.error = KafkaTimeoutError()
+    await producer.take()
+    producer.error = None
+    second = batches.add(record(900))
+    await producer.take()
+    await producer.take()
+    assert producer.counts() == [2, 1]
+    assert not any(one is None or one.done() for one in [*first, second])
+
+
+async def test_what_cannot_be_taken_takes_all_with_it_that_waits() -> None:
+    producer = SlowProducer()
+    batches = PartitionBatches(producer, "t", 0)
+    waiting = [batches.add(record(900)) for _ in range(2)]
+    producer.error = UnknownTopicOrPartitionError()
+    await producer.take()
+    assert all(one is not None and isinstance(one.exception(), UnknownTopicOrPartitionError) for one in waiting)
+    producer.error = None
+    after = batches.add(record())
+    await producer.take()
+    assert producer.counts() == [1]
+    assert after is not None
+
+
+async def test_the_end_is_told_to_all_who_wait() -> None:
+    producer = SlowProducer()
+    batches = PartitionBatches(producer, "t", 0)
+    acks = [batches.add(record(900))]
+    await producer.take()
+    acks += [batches.add(record(900)), batches.add(record(900))]
+    for_room = asyncio.create_task(batches.room(60))
     await settle()
-    batches.cancel()
+    batches.close()
+    assert await for_room
+    assert all(one is not None and isinstance(one.exception(), ProducerClosed) for one in acks)
+    with pytest.raises(ProducerClosed):
+        batches.add(record())
+    # The broker's late word changes nothing.
+    producer.taken[0][1].set_result(None)
     await settle()
-    assert ack is not None
-    assert isinstance(ack.exception(), ProducerClosed)
+    assert len(producer.taken) == 1
 
 
 def publisher_of(producer: Any, beat: Callable[[], None] | None = None) -> Publisher:
@@ -190,13 +231,45 @@ async def test_a_publisher_without_room_gives_up_in_time_and_goes_on_when_there_
     assert sum(producer.counts()) >= len(many)
 
 
-async def test_a_publisher_that_stops_tells_those_who_wait() -> None:
+@pytest.mark.parametrize("taken", [0, 1])
+@pytest.mark.parametrize("records", [1, 30])
+async def test_a_publisher_stops_in_time_and_tells_those_who_wait(
+    taken: int, records: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: the end comes in bounded time, also while the broker is away.
+
+    If this broke, a process would be killed in the middle, and whoever waited would never hear that it must ask again.
+    """
+    monkeypatch.setattr("shared.runtime.publishing.STOP_SECONDS_MAX", 0.05)
+    producer = SlowProducer(stops=False)
+    publisher = publisher_of(producer)
+    publishing = asyncio.create_task(publisher.publish([record(300)] * records))
+    await settle()
+    for _ in range(taken):
+        await producer.take()
+    async with asyncio.timeout(5):
+        await publisher.stop()
+        with pytest.raises((ProducerClosed, TransientError)):
+            await publishing
+    with pytest.raises(TransientError):
+        await publisher.publish([record()])
+
+
+async def test_waiting_long_leaves_nothing_behind() -> None:
+    ack: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    for _ in range(3):
+        assert not await _is_done(ack, 0.001)
+    assert not ack._callbacks
+
+
+async def test_what_follows_a_record_that_failed_is_not_sent() -> None:
     producer = SlowProducer()
     publisher = publisher_of(producer)
-    publishing = asyncio.create_task(publisher.publish([record()]))
+    publishing = asyncio.create_task(publisher.publish([record(900)] * 5))
     await settle()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.runtime.publishing.STOP_SECONDS_MAX", 0.05)
-        await publisher.stop()
-    with pytest.raises(ProducerClosed):
+    await producer.take()
+    producer.taken[0][1].set_exception(KafkaConnectionError())
+    await settle()
+    await producer.take()
+    with pytest.raises(KafkaConnectionError):
         await publishing
