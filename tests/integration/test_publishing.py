@@ -4,13 +4,16 @@ import asyncio
 from collections import defaultdict
 
 import pytest
-from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.errors import MessageSizeTooLargeError, ProducerClosed
 
 from deploy.local.kafka_apache import ApacheKafka
 from shared.contracts.topics import INDICATORS
 from shared.runtime.batching import Outgoing
 from shared.runtime.publishing import MAX_REQUEST_BYTES, Publisher, PublishTimeoutError
 from tests.support.workload import read_topic
+
+PATIENCE_SECONDS = 10
+"""After which the producer gives a batch back that it has not taken: its request timeout."""
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
 
@@ -92,3 +95,55 @@ async def test_a_caller_who_gives_up_takes_nothing_from_others(kafka: ApacheKafk
     # Given up is not taken back: what a caller added may still arrive, once.
     found = [one.value for one in await read_topic(kafka.bootstrap, INDICATORS.name) if one.key == b"patience"]
     assert found == [b"first", *(one.value for one in records)]
+
+
+async def test_an_outage_longer_than_the_producers_patience_costs_no_record_and_no_order(kafka: ApacheKafka) -> None:
+    """INVARIANT: the records of a key arrive in their order, and none arrives without those before it.
+
+    If this broke, a task's second fact would be told without its first after an outage.
+    """
+    publisher = Publisher(kafka.bootstrap, client_id="test")
+    await publisher.start()
+
+    def some(caller: int) -> list[Outgoing]:
+        key = f"outage/{caller}".encode()
+        return [Outgoing(INDICATORS.name, key, f"{number:04}".encode() * 2_000) for number in range(200)]
+
+    try:
+        await publisher.publish([Outgoing(INDICATORS.name, b"outage", b"before")])
+        kafka.kill()
+        # More than the batches hold that may wait: some callers wait for room.
+        calls = [asyncio.create_task(publisher.publish(some(caller))) for caller in range(20)]
+        await asyncio.sleep(PATIENCE_SECONDS + 3)
+        assert not any(one.done() for one in calls)
+        await kafka.restart()
+        async with asyncio.timeout(60):
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    finally:
+        await kafka.restart()
+        await publisher.stop()
+    assert outcomes == [None] * len(calls)
+    found = defaultdict(list)
+    for record in await read_topic(kafka.bootstrap, INDICATORS.name):
+        found[record.key].append(record.value)
+    for caller in range(len(calls)):
+        assert found[f"outage/{caller}".encode()] == [one.value for one in some(caller)]
+
+
+async def test_a_publisher_whose_broker_is_away_stops_in_time_and_says_so(
+    kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.runtime.publishing.STOP_SECONDS_MAX", 1.0)
+    publisher = Publisher(kafka.bootstrap, client_id="test")
+    await publisher.start()
+    try:
+        await publisher.publish([Outgoing(INDICATORS.name, b"stop", b"before")])
+        kafka.kill()
+        publishing = asyncio.create_task(publisher.publish([Outgoing(INDICATORS.name, b"stop", b"never")]))
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(5):
+            await publisher.stop()
+            with pytest.raises(ProducerClosed):
+                await publishing
+    finally:
+        await kafka.restart()
