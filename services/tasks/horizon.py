@@ -38,9 +38,10 @@ class Horizon:
         ]
 
     def awaits(self, times: Mapping[int, datetime], now: datetime) -> bool:
-        """Whether something is due by the clock that is not yet due by a partition's own time."""
+        """Whether something may be due by the clock that is not yet due by a partition's own time."""
         return any(
-            (known := self._earliest.get(partition)) is not None and reached < known <= now
+            partition not in self._earliest
+            or ((known := self._earliest[partition]) is not None and reached < known <= now)
             for partition, reached in times.items()
         )
 
