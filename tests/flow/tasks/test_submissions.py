@@ -148,6 +148,9 @@ class _OwnsEverything:
     async def holding(self, _lane: int) -> AsyncIterator[None]:
         yield
 
+    async def ask(self, _topic: Topic, _lane: int) -> None:
+        """There is nobody to ask."""
+
     async def partition_times(self, _topic: Topic, _lane: int) -> dict[int, datetime]:
         return {}
 
