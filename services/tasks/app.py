@@ -15,7 +15,7 @@ from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.batching import Outgoing
 from shared.runtime.bearer import key_loops, reading_verifier
 from shared.runtime.clock import clock_from
-from shared.runtime.consuming import Consumption, EndOffsets, Record
+from shared.runtime.consuming import Consumption, Record
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.mongodb import connect, ping
 from shared.runtime.process import Loop, make_app
@@ -62,7 +62,6 @@ def build(settings: Settings, *, crash: Crash = crash_process) -> Starlette:
         service=SERVICE,
         on_dead=on_dead,
         on_assigned=parts.partitions_changed,
-        ends=EndOffsets(settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}-ends"),
         crash=crash,
     )
 

@@ -37,14 +37,6 @@ class Horizon:
             if partition not in self._earliest or ((known := self._earliest[partition]) is not None and known <= now)
         ]
 
-    def awaits(self, times: Mapping[int, datetime], now: datetime) -> bool:
-        """Whether something may be due by the clock that is not yet due by a partition's own time."""
-        return any(
-            partition not in self._earliest
-            or ((known := self._earliest[partition]) is not None and reached < known <= now)
-            for partition, reached in times.items()
-        )
-
     def asks(self, partitions: Collection[int]) -> None:
         """These are about to be asked for: what is noted from here on may be missing in the answer."""
         for partition in partitions:

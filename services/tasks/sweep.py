@@ -111,10 +111,6 @@ class Sweep:
                 self._note_waited_for(lane, 0)
                 return _Swept({}, all_known=True, none_left=True)
             times = await consumption.partition_times(SUBMISSIONS, lane)
-            if self._writer.horizon.awaits(times, self._clock.now()):
-                # The answers to fetches would tell so too, some of their waits later.
-                await consumption.ask(SUBMISSIONS, lane)
-                times = await consumption.partition_times(SUBMISSIONS, lane)
             if look:
                 await self.tell_leftovers(owned)
             if look or any(self._teller.may_wait(partition) for partition in owned):

@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,9 +43,6 @@ BUG_TRIES = 3
 """An error that is not known to pass is tried this often before the record is taken for poison."""
 BACKOFF_SECONDS_MAX = 5.0
 LANES = 3
-ASK_SECONDS_MAX = 1.0
-ASK_AGAIN_SECONDS = 1.0
-"""How long a broker is not asked that did not answer in time: the lane's records wait meanwhile."""
 
 
 class Received(NamedTuple):
@@ -65,20 +62,6 @@ class Apply(Protocol):
     """
 
     async def __call__(self, records: Sequence[Received]) -> None: ...
-
-
-class Ends(Protocol):
-    """Tells the next offset of each partition, as the broker has it, over a connection of its own.
-
-    On the connection that records are fetched over, the question would wait behind a fetch that waits for records.
-    Raises KafkaError.
-    """
-
-    async def __call__(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]: ...
-
-    async def stop(self) -> None:
-        """Close the connection."""
-        ...
 
 
 class OnDead(Protocol):
@@ -113,14 +96,8 @@ class Consumption:
         service: str,
         on_dead: OnDead | None = None,
         on_assigned: Callable[[], None] = lambda: None,
-        ends: Ends | None = None,
-        real_time: Callable[[], float] = time.time,
         crash: Crash = crash_process,
     ) -> None:
-        """`ends`: for a service whose timers must not be late, whom to ask how far partitions go."""
-        self._ends = ends
-        self._real_time = real_time
-        self._ask_from = 0.0
         self._topics = tuple(topic.name for topic in topics)
         self._group = group
         self._apply = apply
@@ -206,8 +183,6 @@ class Consumption:
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
-        if self._ends is not None:
-            await self._ends.stop()
 
     async def _drain(self) -> None:
         try:
@@ -436,39 +411,6 @@ class Consumption:
                 times[tp.partition] = now
         return times
 
-    async def ask(self, topic: Topic, lane: int) -> None:
-        """Ask the broker how far a lane's partitions go, while the lane is held: what is applied to its end by then has
-        come as far as the clock. Of a backlog nothing is asked, and a broker that does not answer is left alone for a
-        while.
-        """
-        if self._ends is None or self._real_time() < self._ask_from:
-            return
-        consumer = self._consumer()
-        mine = {
-            tp: partition
-            for tp, partition in self._partitions.items()
-            if tp.topic == topic.name
-            and tp.partition % LANES == lane
-            and partition.applied is not None
-            and tp in consumer.assignment()
-            and (known := consumer.highwater(tp)) is not None
-            and partition.applied >= known
-        }
-        if not mine:
-            return
-        asked = self._real_time()
-        try:
-            async with asyncio.timeout(ASK_SECONDS_MAX):
-                found = await self._ends(list(mine))
-        except (KafkaError, TimeoutError):
-            self._ask_from = self._real_time() + ASK_AGAIN_SECONDS
-            return
-        answered = self._real_time()
-        for tp, end in found.items():
-            # Another one by now, if the partition was taken away meanwhile: it knows nothing of this lane's records.
-            if self._partitions.get(tp) is mine[tp] and (mine[tp].applied or 0) >= end:
-                mine[tp].time.confirm(asked, answered)
-
     async def _time_of(self, tp: TopicPartition, partition: _Partition) -> datetime | None:
         consumer = self._consumer()
         if tp not in consumer.assignment():
@@ -514,35 +456,6 @@ async def _parse(records: tuple[Record, ...], _original: Callable[..., Awaitable
 
 async def _decode(message: KafkaMessage, _original: Callable[..., Awaitable[Any]]) -> list[Record]:
     return list(message.raw_message)
-
-
-class EndOffsets:
-    """See Ends. Connects when it is asked first."""
-
-    def __init__(self, bootstrap_servers: str, *, client_id: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
-        self._client_id = client_id
-        self._consumer: AIOKafkaConsumer | None = None
-        self._starting = asyncio.Lock()
-
-    async def __call__(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        async with self._starting:
-            if self._consumer is None:
-                consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap_servers, client_id=self._client_id)
-                try:
-                    await consumer.start()
-                except BaseException:
-                    await consumer.stop()
-                    raise
-                self._consumer = consumer
-        found: dict[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
-        return found
-
-    async def stop(self) -> None:
-        """Close the connection."""
-        if self._consumer is not None:
-            consumer, self._consumer = self._consumer, None
-            await consumer.stop()
 
 
 class _NoConsumer:

@@ -20,26 +20,22 @@ class PartitionTime:
         self._heard = heard.answered if heard is not None else None
         self._reached: datetime | None = None
         """The latest `received_at` applied."""
-        self._latest: float | None = None
-        """When the broker's latest word arrived, in seconds of real time."""
-        self._polled: float | None = None
-        """When its latest answer to a fetch arrived."""
+        self._answered: float | None = None
+        """When the broker's latest answer arrived, in seconds of real time."""
         self._confirmed: float | None = None
-        """When the answer before that arrived."""
-        self._asked: float | None = None
-        """When it was asked how far the partition goes, and all of that is applied."""
+        """When the answer before it arrived."""
         self._stands_until: float = heard._stands_until if heard is not None else 0.0
         self._now: datetime | None = None
 
     @property
     def answered(self) -> float | None:
         """When the broker answered last, as far as this process knows."""
-        return self._heard if self._latest is None else self._latest
+        return self._heard if self._answered is None else self._answered
 
     @property
     def is_known(self) -> bool:
         """Whether the broker has answered for this partition at all."""
-        return self._polled is not None
+        return self._answered is not None
 
     def reach(self, at: datetime) -> None:
         """A record received at that instant is applied."""
@@ -52,37 +48,22 @@ class PartitionTime:
         `answered`: when the broker's latest answer arrived (real seconds); `nothing_waits`: everything up to the end
         it told is applied; `clock_at`: business time at a real one.
         """
-        if answered != self._polled:
-            self._hear(answered)
-            self._confirmed, self._polled = self._polled, answered
-        if self._latest is not None and self._latest < self._stands_until:
+        if answered != self._answered:
+            before = self.answered
+            if before is not None and answered - before > SILENCE_SECONDS:
+                self._stands_until = answered + self._grace_seconds
+            self._confirmed, self._answered = self._answered, answered
+        if answered < self._stands_until:
             return self._now
-        # The latest answer was asked for after the one before it had arrived. So what the broker had at that earlier
-        # moment is applied; the later moment proves nothing, the event loop may have been busy since.
-        confirmed = [self._confirmed] if nothing_waits else []
-        reached = [clock_at(one) for one in (*confirmed, self._asked) if one is not None]
-        for now in (*reached, self._reached):
-            if now is not None and (self._now is None or now > self._now):
-                self._now = now
+        now = self._reached
+        if nothing_waits and self._confirmed is not None:
+            # The latest answer was asked for after the one before it had arrived. So what the broker had at that
+            # earlier moment is applied; the later moment proves nothing, the event loop may have been busy since.
+            confirmed = clock_at(self._confirmed)
+            now = confirmed if now is None or confirmed > now else now
+        if now is not None and (self._now is None or now > self._now):
+            self._now = now
         return self._now
-
-    def confirm(self, asked: float, answered: float) -> None:
-        """The broker was asked how far the partition goes, and all of it is applied. Both in real seconds.
-
-        So what it had when it was asked is applied, for good.
-        """
-        self._hear(answered)
-        if self._asked is None or asked > self._asked:
-            self._asked = asked
-
-    def _hear(self, at: float) -> None:
-        """The broker said something."""
-        before = self.answered
-        if before is not None and at <= before:
-            return
-        if before is not None and at - before > SILENCE_SECONDS:
-            self._stands_until = at + self._grace_seconds
-        self._latest = at
 
 
 def later(one: PartitionTime | None, other: PartitionTime) -> PartitionTime:

@@ -140,8 +140,5 @@ class _AtRest:
     def owned(self, _: Topic, lane: int | None = None) -> list[int]:
         return [one for one in self.times if lane in {None, one % LANES}]
 
-    async def ask(self, topic: Topic, lane: int) -> None:
-        """There is nobody to ask."""
-
     async def partition_times(self, topic: Topic, lane: int | None = None) -> dict[int, datetime]:
         return {one: self.times[one] for one in self.owned(topic, lane)}

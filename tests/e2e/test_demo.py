@@ -11,7 +11,7 @@ import pytest
 from deploy.demo.__main__ import BUILD
 from deploy.local.processes import ManagedProcess
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(720)]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ async def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     command = (sys.executable, "-m", "deploy.demo")
     process = ManagedProcess("demo", command, log, env={**os.environ})
     process.start()
-    await process.finish(within=200)
+    await process.finish(within=600)
     assert process.exit_code == 0, log.read_text()
     content: dict[str, Any] = json.loads((Path(BUILD) / "summary.json").read_text())
     return content

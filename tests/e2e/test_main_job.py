@@ -17,7 +17,7 @@ from tests.integration.test_tasks_faults import _produce_raw
 from tests.support.waiting import until
 from tests.support.workload import read_topic
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(600)]
 
 TASK = "H48/TB-1/II.1.h/H48.21"
 CONTENT = {"content-type": "application/cloudevents+json"}

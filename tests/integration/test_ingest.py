@@ -29,7 +29,7 @@ from tests.support.waiting import until
 from tests.support.workload import read_topic
 from tests.unit.ingest.builders import AGENCY, OFFICE, PROGRESS, TASK, an_event, golden
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(600)]
 
 STRUCTURED, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
 READY_SECONDS_MAX = 30.0

@@ -22,7 +22,7 @@ from tests.support.waiting import until
 from tests.support.workload import OFFICE, STANDING, read_topic
 from tests.unit.ingest.builders import PROGRESS
 
-pytestmark = [pytest.mark.connected, pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.connected, pytest.mark.faults, pytest.mark.timeout(900)]
 
 AGENCIES = [f"H48.{number}" for number in range(30, 45)]
 CLAUSE = "H48/TB-1/II.1.h"
@@ -109,7 +109,7 @@ async def assigned(stack: Stack) -> None:
     async def are_there() -> bool:
         return "assigned" in await facts(stack)
 
-    await until(are_there, within=60)
+    await until(are_there, within=180)
 
 
 async def facts(stack: Stack) -> Counter[str]:
@@ -162,12 +162,12 @@ async def test_a_broker_that_is_away_at_the_deadline_makes_nobody_late_and_loses
             accounts = await audit(stack.kafka.bootstrap, stack.mongod.uri, PREFIX)
             return accounts.in_flight == 0 and accounts.accepted == promised + 3 + len(AGENCIES)
 
-        await until(all_settled, within=60)
+        await until(all_settled, within=180)
 
         async def is_empty() -> bool:
             return await metric(ingest, "dondoc_ingest_outbox_events") == 0
 
-        await until(is_empty, within=60)
+        await until(is_empty, within=180)
         kept = await metric(ingest, "dondoc_ingest_outbox_kept_total")
         told, found = await facts(stack), await submissions(stack)
 

@@ -32,7 +32,7 @@ from deploy.local.stack import Stack, StackOptions
 from deploy.topics import TopicsError, create_topics
 from shared.contracts.topics import SUBMISSIONS, TOPICS
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(600)]
 
 _FAKE_SERVICE = """
 import json, os, sys

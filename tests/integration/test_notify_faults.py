@@ -27,7 +27,7 @@ from tests.flow.notify.harness import an_agency
 from tests.support.builders import RULES, a_cause, a_document, a_task, at
 from tests.support.workload import read_topic
 
-pytestmark = [pytest.mark.connected, pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.connected, pytest.mark.faults, pytest.mark.timeout(900)]
 
 SEED = 20241020
 AGENCY_CODES = tuple(f"H48.{number}" for number in range(20, 50))

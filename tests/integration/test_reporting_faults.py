@@ -26,7 +26,7 @@ from tests.support.waiting import until
 from tests.support.workload import read_topic
 from tests.unit.reporting.builders import at
 
-pytestmark = [pytest.mark.connected, pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.connected, pytest.mark.faults, pytest.mark.timeout(900)]
 
 SEED = 20241114
 TASKS_COUNT = 400
@@ -103,7 +103,7 @@ async def test_kills_and_rebalances_change_no_report(tmp_path: Path) -> None:
             published = await read_reports(stack.kafka.bootstrap)
             return {key: (one.final, one.content_hash) for key, one in latest(published).items()} == expected
 
-        await until(settled, within=60, what="the reports agree with the facts")
+        await until(settled, within=180, what="the reports agree with the facts")
         published = await read_reports(stack.kafka.bootstrap)
         dead = await read_topic(stack.kafka.bootstrap, DEADLETTERS.name)
         async with httpx.AsyncClient(base_url=replicas[0].url, trust_env=False) as client:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from aiokafka import TopicPartition
-from aiokafka.errors import CommitFailedError, KafkaConnectionError
+from aiokafka.errors import CommitFailedError
 
 from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.batching import Outgoing
@@ -131,26 +131,6 @@ class Consumer:
             self._polled_ms[partition] = int(self._replica.clock.real() * 1000)
             self._positions[partition] += len(records)
         return [record for _, records in answer.values() for record in records]
-
-
-class Ends:
-    """How far partitions go, asked over a connection of its own: answered as the logs are in between."""
-
-    def __init__(self, world: "World", replica: "Replica") -> None:
-        self._world = world
-        self._replica = replica
-
-    async def __call__(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        await self._world.hop(self._replica, "ask ends")
-        if self._world.kafka_down:
-            raise KafkaConnectionError("away")
-        self._world.stats["ends asked"] += 1
-        found = {one: len(self._world.broker.log[one.partition]) for one in partitions}
-        await self._world.hop(self._replica, "ends", stalls=True)
-        return found
-
-    async def stop(self) -> None:
-        """Nothing to close."""
 
 
 class Subscriber:

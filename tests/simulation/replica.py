@@ -16,7 +16,7 @@ from shared.runtime.batching import Outgoing
 from shared.runtime.consuming import Consumption, Received
 from shared.runtime.errors import PermanentError, is_transient
 from shared.runtime.watchdog import Watchdog
-from tests.simulation.kafka import Consumer, Ends, FastStreamBroker, Publisher, tp
+from tests.simulation.kafka import Consumer, FastStreamBroker, Publisher, tp
 from tests.simulation.loop import OWNER, Owner
 from tests.simulation.story import RULEBOOK, START
 
@@ -161,8 +161,6 @@ class Replica(Owner):
             service="tasks",
             on_dead=on_dead,
             on_assigned=parts.partitions_changed,
-            ends=Ends(world, self),
-            real_time=self.clock.real,
             crash=self._crash,
         )
         self.consumer = Consumer(world, self)

@@ -34,8 +34,6 @@ STALLS_MAX = 8
 ROUNDS_MAX = 40
 """Of polling and sweeping until all has settled, once nothing goes wrong any more."""
 
-ASK_SECONDS_MAX = 24 * 3600.0
-
 
 class World:
     """One seed's run."""
@@ -318,16 +316,14 @@ def _edges(world: World) -> Iterator[None]:
     """Where the service meets the process it runs in: FastStream, monotonic time, jitter, logs."""
     state, configuration = random.getstate(), structlog.get_config()
     runtime, sweep = cast(Any, shared.runtime.consuming), cast(Any, services.tasks.sweep)
-    broker, clock, patience = runtime.KafkaBroker, sweep.time, runtime.ASK_SECONDS_MAX
+    broker, clock = runtime.KafkaBroker, sweep.time
     runtime.KafkaBroker = FastStreamBroker
-    # Its answers take hours of this time, and may be wrong about what has happened since.
-    runtime.ASK_SECONDS_MAX = ASK_SECONDS_MAX
     sweep.time = SimpleNamespace(monotonic=world.loop.time)
     random.seed(world.seed)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         yield
     finally:
-        runtime.KafkaBroker, sweep.time, runtime.ASK_SECONDS_MAX = broker, clock, patience
+        runtime.KafkaBroker, sweep.time = broker, clock
         random.setstate(state)
         structlog.configure(**configuration)

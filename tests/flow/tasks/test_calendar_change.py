@@ -18,7 +18,7 @@ from tests.flow.tasks.harness import REGISTRY, Service, directive, obligation
 from tests.flow.tasks.test_reading_tasks import as_described
 from tests.support.builders import RULEBOOK, RULES, at
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
 
 SWAPPED = replace(RULES, calendar=WorkingCalendar.of([date(2025, 5, 2)], [date(2025, 4, 26)], "plain-2"))
 

@@ -8,7 +8,7 @@ from services.tasks.domain.task import Result
 from tests.flow.tasks.harness import REGISTRY, TASK, Service, directive, obligation, say
 from tests.support.workload import OFFICE
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
 
 DOCUMENT = {"number": "20/UBND", "issued_on": "2024-10-16"}
 CLAUSE = {"directive": "TB-1", "clause": "II.1.h"}

@@ -14,7 +14,7 @@ from tests.flow.tasks.harness import REGISTRY, RESULT, TASK, Service, directive,
 from tests.support.builders import RULEBOOK, at
 from tests.support.workload import OFFICE, STANDING
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.flow.tasks.harness import PARTITIONS, REGISTRY, Service, agency, dire
 from tests.support.builders import at
 from tests.support.workload import OFFICE, STANDING
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
 
 NEW = tuple(agency(code) for code in ("H48.40", "H48.41", "H48.42"))
 LAST_OF_JUNE = {"kind": "fixed", "boundary": "by", "day": "2025-06-30"}

@@ -29,7 +29,7 @@ from tests.flow.tasks.harness import (
 from tests.support.builders import at
 from tests.support.workload import OFFICE, STANDING
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
 
 
 async def test_a_directive_makes_a_task_for_every_agency_of_a_group(service: Service) -> None:
@@ -147,9 +147,6 @@ class _OwnsEverything:
     @asynccontextmanager
     async def holding(self, _lane: int) -> AsyncIterator[None]:
         yield
-
-    async def ask(self, _topic: Topic, _lane: int) -> None:
-        """There is nobody to ask."""
 
     async def partition_times(self, _topic: Topic, _lane: int) -> dict[int, datetime]:
         return {}

@@ -27,7 +27,7 @@ from tests.support.builders import RULEBOOK, at
 from tests.support.database import fresh_database
 from tests.support.workload import OFFICE, STANDING
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
 
 LED, HELPER, JUDGE, OUTSIDER = "H48.21", "H48.22", "H48.23", "H48.24"
 AGENCIES = (LED, HELPER, JUDGE, OUTSIDER)

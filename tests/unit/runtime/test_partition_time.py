@@ -85,34 +85,3 @@ def test_of_several_partitions_the_one_heard_last_counts() -> None:
     for one in (second, first, never):
         found = later(found, one)
     assert found is second
-
-
-def test_a_word_asked_for_is_good_for_the_moment_of_asking(time: PartitionTime) -> None:
-    time.look(100, nothing_waits=True, clock_at=clock_at)
-    time.look(101, nothing_waits=True, clock_at=clock_at)
-    time.confirm(101.4, 101.5)
-    assert time.look(101, nothing_waits=True, clock_at=clock_at) == clock_at(101.4)
-    # For good: a backlog that came since was not there then.
-    assert time.look(102, nothing_waits=False, clock_at=clock_at) == clock_at(101.4)
-    time.confirm(101.2, 101.3)
-    assert time.look(102, nothing_waits=False, clock_at=clock_at) == clock_at(101.4)
-
-
-@pytest.mark.parametrize("asked_first", [False, True])
-def test_a_word_asked_for_ends_no_silence_early(time: PartitionTime, asked_first: bool) -> None:
-    """INVARIANT: whichever word of the broker comes first after an outage, time stands for the grace from then on.
-
-    If this broke, agencies would be called late whose reports ingest has kept and is about to forward.
-    """
-    time.look(100, nothing_waits=True, clock_at=clock_at)
-    time.look(101, nothing_waits=True, clock_at=clock_at)
-    back = 101 + SILENCE_SECONDS + 60
-    if asked_first:
-        time.confirm(back - 0.1, back)
-    else:
-        time.look(back, nothing_waits=True, clock_at=clock_at)
-    for tenth in range(1, 100):
-        time.confirm(back + tenth / 10 - 0.05, back + tenth / 10)
-        assert time.look(back, nothing_waits=True, clock_at=clock_at) == clock_at(100)
-    time.confirm(back + 10.1, back + 10.2)
-    assert time.look(back, nothing_waits=True, clock_at=clock_at) == clock_at(back + 10.1)

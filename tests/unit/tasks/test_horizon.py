@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +9,6 @@ from services.tasks.horizon import Horizon
 from tests.support.builders import at
 
 NOW = at("2024-10-20 08:00")
-MINUTE = timedelta(minutes=1)
 SOON, LATER = NOW + timedelta(hours=1), NOW + timedelta(hours=2)
 
 
@@ -78,22 +76,3 @@ def test_nothing_that_is_due_is_ever_hidden(steps: list[tuple[str, int]]) -> Non
             planned -= due
             horizon.asks([0])
             horizon.learns([0], {0: min(planned)} if planned else {})
-
-
-@pytest.mark.parametrize(
-    ("reached", "now", "awaits"),
-    [
-        (NOW - MINUTE, NOW, True),
-        (NOW - MINUTE, NOW + MINUTE, True),
-        # Nothing is due by the clock either.
-        (NOW - 2 * MINUTE, NOW - MINUTE, False),
-        # It is due by the partition's own time: to be fired, not asked about.
-        (NOW, NOW, False),
-    ],
-)
-def test_the_broker_is_asked_where_only_its_word_is_missing(reached: datetime, now: datetime, awaits: bool) -> None:
-    horizon = learnt({0: NOW}, 0, 1)
-    assert horizon.awaits({0: reached, 1: reached}, now) is awaits
-    assert not horizon.awaits({1: reached}, now)
-    # Nothing is known of it: something may be due.
-    assert horizon.awaits({2: reached}, now)
