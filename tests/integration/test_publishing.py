@@ -70,7 +70,7 @@ async def test_no_caller_among_many_waits_in_vain(kafka: ApacheKafka) -> None:
     try:
         for _ in range(3):
             one_batch = [Outgoing(INDICATORS.name, b"many", b"x" * 300)] * 100
-            await asyncio.gather(*(publisher.publish(one_batch, timeout_seconds=5) for _ in range(500)))
+            await asyncio.gather(*(publisher.publish(one_batch, timeout_seconds=20) for _ in range(500)))
     finally:
         await publisher.stop()
 
