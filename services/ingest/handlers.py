@@ -132,7 +132,8 @@ class Intake:
                 at = f"/{position}" if is_batch else ""
                 faults.extend(Fault(at + one.pointer, one.code, one.detail) for one in error.faults)
         if faults:
-            raise _faulty(faults, events)
+            # The list around a single event is ours, not a level of the body.
+            raise _faulty(faults, events if is_batch else events[0])
         if is_batch and (twice := repeated(submissions)):
             raise _refused(
                 [Fault(f"/{one}", Code.DUPLICATE_IN_BATCH, "its source and id stood before") for one in twice]

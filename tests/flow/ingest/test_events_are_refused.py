@@ -191,6 +191,8 @@ async def test_plain_json_is_told_what_to_do(door: Door) -> None:
         (b'{"a": NaN}', STRUCTURED, 400, "malformed_json"),
         (rb'{"id": "\udc00"}', STRUCTURED, 400, "malformed_json"),
         (b'{"a":' * 100 + b"1" + b"}" * 100, STRUCTURED, 400, "too_deep"),
+        (b'{"a":' * 33 + b"1" + b"}" * 33, STRUCTURED, 400, "too_deep"),
+        (b'{"a":' * 32 + b"1" + b"}" * 32, STRUCTURED, 422, "invalid_event"),
         (b"[" * 1_000_000, STRUCTURED, 400, "too_deep"),
         (b"[]", STRUCTURED, 422, "invalid_event"),
         (b"null", STRUCTURED, 422, "invalid_event"),
