@@ -1,14 +1,15 @@
 """What the handlers need from outside."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from services.notify.domain.alert import Alert, TaskState
 from services.notify.domain.dedup import Heard
 from services.notify.domain.grouping import Delivery, Group
 from services.notify.domain.inhibit import Reason
+from services.notify.domain.retrying import RetryTable
 from services.notify.domain.routing import Recipient, Supervisors
 
 
@@ -92,6 +93,10 @@ class Message:
     text: str
     html: str
     written_at: datetime
+    kind: str = ""
+    """`digest`, `summary`, or the kind of its alerts."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """The same for machines, as JSON takes it: agency, role, day, and its alerts or sections. No addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +118,33 @@ class Refused:
     """Never: the channel will not take it."""
 
     cause: str
+    disables: bool = False
+    """The address is gone for good: nothing more is sent there until somebody changes it."""
 
 
 Sent = Delivered | RetryLater | Refused
 
 
 class Channel(Protocol):
-    """A way to reach people."""
+    """A way to reach people: one file in `channels/`, one entry in `app._channels`."""
 
-    async def __call__(self, message: Message) -> Sent: ...
+    @property
+    def retries(self) -> RetryTable:
+        """When it tries again."""
+        ...
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether an agency without an address here simply has none (webhook), or is unreachable (e-mail)."""
+        ...
+
+    def address(self, province: str, recipient: Recipient, contact: Contact | None) -> str | None:
+        """Where a recipient is reached over it; None for nowhere."""
+        ...
+
+    async def __call__(self, message: Message) -> Sent:
+        """Hand one message over. A repeat carries the same id."""
+        ...
 
 
 class Compose(Protocol):

@@ -75,6 +75,18 @@ class Alert:
     """A milestone that was recorded when a later one of its kind had been reached, as after an outage."""
     contributor: str = ""
     """The cooperating agency whose contribution was judged, which is who hears of it."""
+    cooperating: tuple[str, ...] = ()
+    """Who cooperates in the task, where the policy lets them hear of it."""
+
+
+class Standing(StrEnum):
+    """How an open task stands in a digest."""
+
+    OVERDUE = "overdue"
+    DUE_SOON = "due_soon"
+
+
+_WORKED_ON = frozenset({"assigned", "in_progress"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +98,29 @@ class TaskState:
     deadline_version: int
     overdue_since: int
     """The deadline version on which an overdue stands, not taken back; 0 where none does."""
+    reminded_on: int = 0
+    """The deadline version on which a reminder has fired; 0 where none has."""
+    escalation: int = 0
+    """The highest level that was escalated to and not taken back."""
+    task_id: str = ""
+    province: str = ""
+    agency: str = ""
+    directive: str = ""
+    clause: str = ""
+    title: str = ""
+    last_day: date | None = None
+    """The legal last day in force."""
+
+    @property
+    def is_worked_on(self) -> bool:
+        """Whether the agency still has to hand a result in."""
+        return self.result in _WORKED_ON
+
+    @property
+    def standing(self) -> Standing | None:
+        """Whether it belongs into its agency's digest, and as what."""
+        if not self.is_worked_on:
+            return None
+        if self.overdue_since:
+            return Standing.OVERDUE
+        return Standing.DUE_SOON if 0 < self.reminded_on == self.deadline_version else None
