@@ -1,1 +1,1 @@
-"""What the services agree on (contracts) and what every process needs (runtime). Two rooms, a wall between."""
+"""What the services agree on (contracts, workdays) and what every process needs (runtime). Rooms with walls between."""

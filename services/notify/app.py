@@ -1,20 +1,30 @@
 """The map of notify: what comes in goes where."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
 
 from starlette.applications import Starlette
 
+from services.notify import metrics
 from services.notify.api import AlertApi
 from services.notify.channels.email import EmailChannel
+from services.notify.channels.webhook import WebhookChannel
 from services.notify.compose import Composer
+from services.notify.domain.inhibit import RETENTION
+from services.notify.endpoints import read_endpoints
+from services.notify.forming import Forming
 from services.notify.handlers import NotifyHandlers
+from services.notify.lookup import Lookup
 from services.notify.mongo import MongoNotifyStore
 from services.notify.ports import Channel, NotifyStore
+from services.notify.rules import read_rulebook
+from services.notify.sending import Sending
 from services.notify.settings import Settings
 from shared.contracts.topics import AGENCIES, TASKS
 from shared.runtime.batching import Outgoing
 from shared.runtime.bearer import key_loops, reading_verifier
-from shared.runtime.clock import Clock, clock_from
+from shared.runtime.clock import Clock, clock_from, real_seconds
 from shared.runtime.consuming import Consumption
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.mongodb import connect, ping
@@ -22,9 +32,11 @@ from shared.runtime.ops import Check
 from shared.runtime.process import Loop, Step, make_app
 from shared.runtime.publishing import Publisher
 from shared.runtime.watchdog import Watchdog
+from shared.workdays.calendar import local_day
 
 SERVICE = "notify"
 TELL_POLL_SECONDS = 2.0
+PURGE_POLL_SECONDS = 3_600.0
 
 
 def build(
@@ -35,25 +47,32 @@ def build(
     store: NotifyStore | None = None,
     crash: Crash = crash_process,
 ) -> Starlette:
-    """Wire the service; nothing connects before the app starts. Tests replace clock, channels and store."""
+    """Wire the service; nothing connects before the app starts. Tests replace clock, channels and store.
+
+    Raises ValueError or OSError for a file that is broken or not there, naming it and what to do.
+    """
     clock = clock or clock_from(settings.clock)
     kept, before, after, ready = _kept(settings, store)
     verify = reading_verifier(settings)
     watchdog = Watchdog(settings.stuck_seconds, crash)
     publisher = Publisher(settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}", beat=watchdog.beat_all)
+    channels = channels if channels is not None else _channels(settings)
+    rulebook = read_rulebook(settings.calendar_file, settings.notify_policy_file, settings.provinces_dir)
+    lookup = Lookup(kept, rulebook)
 
     async def publish(messages: Sequence[tuple[str, str, bytes]]) -> None:
         await publisher.publish([Outgoing(topic, key.encode(), value) for topic, key, value in messages])
 
-    handlers = NotifyHandlers(
+    handlers = NotifyHandlers(kept, publish, channels, lookup, clock)
+    forming = Forming(
         kept,
-        publish,
-        channels if channels is not None else _channels(settings),
-        Composer(board_url=settings.board_url),
+        channels,
+        lookup,
         clock,
         group_wait_seconds=settings.group_wait_seconds,
-        progress=lambda: watchdog.beat("deliver"),
+        progress=lambda: watchdog.beat("form"),
     )
+    sending = Sending(kept, channels, Composer(board_url=settings.board_url), lookup, clock)
     consumption = Consumption(
         topics=[TASKS, AGENCIES],
         group=SERVICE,
@@ -66,29 +85,43 @@ def build(
         crash=crash,
     )
 
-    async def deliver() -> None:
-        await handlers.deliver(consumption.owned(TASKS))
+    async def form() -> None:
+        slots = consumption.owned(TASKS)
+        await kept.unsettled(slots)
+        await forming.turn(slots)
+        metrics.PENDING.set(await kept.pending_count(slots))
+
+    async def send() -> None:
+        await sending.turn(consumption.owned(TASKS))
 
     async def tell() -> None:
         await handlers.tell_leftovers(consumption.owned(TASKS))
+
+    async def purge() -> None:
+        now = clock.now()
+        ended_before = local_day(now) - timedelta(days=settings.contacts_kept_days)
+        for what, count in (await kept.purge(older_than=now - RETENTION, agencies_ended_before=ended_before)).items():
+            metrics.PURGED.labels(what).inc(count)
 
     async def keys_are_loaded() -> bool:
         return verify is None or verify.ready()
 
     return make_app(
-        routes=AlertApi(kept, clock, verify=verify).routes(),
+        routes=AlertApi(kept, lookup, channels, Composer(board_url=settings.board_url), clock, verify=verify).routes(),
         watchdog=watchdog,
         publisher=publisher,
         consumption=consumption,
-        # Two loops: a broker that is away must not keep messages back, nor a mail server alerts.
+        # Loops of their own: a broker that is away must not keep messages back, nor a mail server alerts.
         loops=[
-            Loop("deliver", deliver, every_seconds=settings.send_poll_seconds),
+            Loop("form", form, every_seconds=settings.send_poll_seconds),
+            Loop("send", send, every_seconds=settings.send_poll_seconds),
             Loop("tell", tell, every_seconds=TELL_POLL_SECONDS),
+            Loop("purge", purge, every_seconds=PURGE_POLL_SECONDS),
             *key_loops(verify),
         ],
         ready={**ready, "keys": keys_are_loaded},
         before=before,
-        after=after,
+        after=(sending.stop, *after),
         crash=crash,
     )
 
@@ -100,7 +133,11 @@ def _channels(settings: Settings) -> Mapping[str, Channel]:
         start_tls=settings.smtp_start_tls,
         sender=settings.sender_mailbox,
     )
-    return {"email": email}
+    if not settings.webhooks_file:
+        return {"email": email}
+    endpoints = read_endpoints(Path(settings.webhooks_file), allow_private=settings.webhooks_allow_private)
+    webhook = WebhookChannel(endpoints, now=real_seconds, allow_private=settings.webhooks_allow_private)
+    return {"email": email, "webhook": webhook}
 
 
 def _kept(

@@ -6,4 +6,9 @@ ALERTS = Counter("dondoc_notify_alerts_total", "Alerts decided, by kind and reas
 DELIVERIES = Counter("dondoc_notify_deliveries_total", "Deliveries by what became of them.", ["channel", "outcome"])
 MESSAGES = Counter("dondoc_notify_messages_total", "Messages handed to a channel, by outcome.", ["channel", "outcome"])
 SEND_SECONDS = Histogram("dondoc_notify_send_seconds", "Time a channel took over one message.", ["channel"])
-PENDING = Gauge("dondoc_notify_pending_deliveries", "Deliveries of this replica whose turn has come, at the last look.")
+PENDING = Gauge("dondoc_notify_pending_messages", "Messages of this replica that wait for their channel.")
+FOLDED = Counter(
+    "dondoc_notify_folded_total", "Alerts put into a digest, since there were too many an hour.", ["channel"]
+)
+FORMED_UNTIL = Gauge("dondoc_notify_formed_until_seconds", "Business time up to which messages have been formed.")
+PURGED = Counter("dondoc_notify_purged_total", "What was forgotten, by what it was.", ["what"])

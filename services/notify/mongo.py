@@ -1,8 +1,7 @@
 """MongoNotifyStore: alerts, deliveries, the newest known of tasks, and where agencies are reached."""
 
-import uuid
 from collections.abc import AsyncIterable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
@@ -10,50 +9,74 @@ from pydantic import TypeAdapter
 from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from services.notify.domain.alert import Alert, AlertKind, TaskState
-from services.notify.domain.dedup import OVERDUE_STORY, Heard, Reach, delivery_id
-from services.notify.domain.grouping import Delivery, waiting_key
+from services.notify.domain.alert import Alert, Standing, TaskState
+from services.notify.domain.dedup import OVERDUE_STORY, Heard, Reach
+from services.notify.domain.dispatch import Delivery, Lane
 from services.notify.domain.inhibit import Reason
-from services.notify.domain.routing import Recipient, Role, Supervisors, supervisors
-from services.notify.ports import AgencyRecord, AlertWithDeliveries, Contact, Decided, DeliveryState
+from services.notify.domain.pipeline import Stage, Step
+from services.notify.domain.registry import AgencyRecord, Registry
+from services.notify.domain.routing import Recipient, Role
+from services.notify.mongo_dispatches import MongoDispatches, pushed
+from services.notify.ports import AlertWithDeliveries, Counts, Decided, DeliveryState, Wanted
 from shared.runtime.mongodb import Database, Document
 
 _ALERT = TypeAdapter(Alert)
 _DUPLICATE_KEY = 11000
 LEFTOVERS_PAGE = 1_000
+LISTED = ("province", "agency", "kind", "task_id", "directive")
 
 
-class MongoNotifyStore:
+class MongoNotifyStore(MongoDispatches):
     """Implements ports.NotifyStore on one MongoDB database."""
 
     def __init__(self, database: Database) -> None:
+        super().__init__(database)
         self._alerts = database["alerts"]
-        self._deliveries = database["deliveries"]
         self._tasks = database["tasks"]
         self._contacts = database["contacts"]
 
     async def prepare(self) -> None:
         """Create the indexes that the queries below rest on. Safe to repeat."""
+        await self._prepare_dispatches()
         await self._alerts.create_indexes(
             [
                 IndexModel([("p", ASCENDING)], partialFilterExpression={"unpublished": True}, name="unpublished"),
-                IndexModel([("alert.task_id", ASCENDING)], name="by_task"),
+                IndexModel([("alert.task_id", ASCENDING), ("_id", ASCENDING)], name="by_task"),
                 IndexModel([("alert.agency", ASCENDING), ("_id", ASCENDING)], name="by_agency"),
+                IndexModel([("alert.directive", ASCENDING), ("_id", ASCENDING)], name="by_directive"),
                 IndexModel([("alert.kind", ASCENDING), ("_id", ASCENDING)], name="by_kind"),
                 IndexModel([("outcome", ASCENDING), ("_id", ASCENDING)], name="by_outcome"),
+                IndexModel([("decided_at", ASCENDING)], name="by_age"),
                 IndexModel(
                     [("alert.province", ASCENDING), ("readers", ASCENDING), ("_id", ASCENDING)], name="by_reader"
                 ),
             ]
         )
-        pending = {"state": "pending"}
+        waiting = {"waits": {"$exists": True}}
         await self._deliveries.create_indexes(
             [
                 IndexModel(
-                    [("p", ASCENDING), ("next_try", ASCENDING)], partialFilterExpression=pending, name="pending"
+                    [("p", ASCENDING), ("not_before", ASCENDING), ("waits", ASCENDING)],
+                    partialFilterExpression=waiting,
+                    name="waiting",
                 ),
-                IndexModel([("message", ASCENDING)], partialFilterExpression=pending, name="waiting_together"),
+                IndexModel(
+                    [("waits", ASCENDING), ("not_before", ASCENDING)],
+                    partialFilterExpression=waiting,
+                    name="waiting_together",
+                ),
+                IndexModel([("message_id", ASCENDING)], sparse=True, name="by_message"),
+                IndexModel([("silence", ASCENDING)], sparse=True, name="by_silence"),
                 IndexModel([("alert_id", ASCENDING)], name="by_alert"),
+                IndexModel([("alert.task_id", ASCENDING)], name="by_task"),
+            ]
+        )
+        await self._tasks.create_indexes(
+            [
+                IndexModel(
+                    [("province", ASCENDING), ("agency", ASCENDING), ("result", ASCENDING), ("standing", ASCENDING)],
+                    name="by_agency",
+                )
             ]
         )
         await self._contacts.create_indexes([IndexModel([("province", ASCENDING)], name="by_province")])
@@ -61,104 +84,73 @@ class MongoNotifyStore:
     # -- what is known ---------------------------------------------------------------------------------------------
 
     async def learn_tasks(self, states: Mapping[str, TaskState]) -> None:
-        await _newest_wins(
-            self._tasks,
-            [
-                (
-                    task_id,
-                    one.seq,
-                    {
-                        "result": one.result,
-                        "deadline_version": one.deadline_version,
-                        "overdue_since": one.overdue_since,
-                    },
-                )
-                for task_id, one in states.items()
-            ],
-        )
+        await _newest_wins(self._tasks, [(task_id, one.seq, _task_document(one)) for task_id, one in states.items()])
 
     async def tasks(self, ids: Collection[str]) -> Mapping[str, TaskState]:
         if not ids:
             return {}
-        found = self._tasks.find({"_id": {"$in": list(ids)}})
-        return {
-            one["_id"]: TaskState(one["seq"], one["result"], one["deadline_version"], one["overdue_since"])
-            async for one in found
-        }
+        return {one["_id"]: _task(one) async for one in self._tasks.find({"_id": {"$in": list(ids)}})}
+
+    async def standing(self, province: str, agency: str) -> Sequence[TaskState]:
+        query = {"province": province, "agency": agency, "standing": {"$in": [one.value for one in Standing]}}
+        # By result as well: the index begins with it.
+        found = self._tasks.find({**query, "result": {"$in": ["assigned", "in_progress"]}})
+        return [_task(one) async for one in found]
+
+    async def counts(self, province: str, agency: str) -> Counts:
+        query = {"province": province, "agency": agency, "result": {"$nin": ["transferred", "discontinued"]}}
+        group = {"_id": {"result": "$result", "standing": "$standing"}, "n": {"$sum": 1}}
+        rows = [one async for one in self._tasks.aggregate([{"$match": query}, {"$group": group}])]
+
+        def count(field: str, value: str) -> int:
+            return sum(one["n"] for one in rows if one["_id"].get(field) == value)
+
+        return Counts(
+            sum(one["n"] for one in rows),
+            count("result", "completed"),
+            count("result", "submitted"),
+            count("standing", Standing.OVERDUE.value),
+            count("standing", Standing.DUE_SOON.value),
+        )
 
     async def learn_agencies(self, records: Sequence[AgencyRecord]) -> None:
         newest = {f"{one.province}/{one.code}": one for one in sorted(records, key=lambda one: one.seq)}
-        await _newest_wins(
-            self._contacts,
-            [
-                (
-                    key,
-                    one.seq,
-                    {
-                        "province": one.province,
-                        "code": one.code,
-                        "name": one.name,
-                        "role": one.role,
-                        "valid_to": one.valid_to.isoformat() if one.valid_to else None,
-                        "contact": one.contact,
-                        "head_contact": one.head_contact,
-                        "head_title": one.head_title,
-                    },
-                )
-                for key, one in newest.items()
-            ],
-        )
+        await _newest_wins(self._contacts, [(key, one.seq, _agency_document(one)) for key, one in newest.items()])
 
-    async def supervisors(self, province: str, on: date) -> Supervisors:
-        query = {"province": province, "role": {"$ne": "agency"}, **_valid(on)}
-        return supervisors({one["code"]: one["role"] async for one in self._contacts.find(query)})
+    async def registry(self, province: str) -> Registry:
+        return Registry([_agency(one) async for one in self._contacts.find({"province": province})])
 
-    async def role(self, province: str, code: str, on: date) -> str | None:
-        found = await self._contacts.find_one({"_id": f"{province}/{code}", **_valid(on)}, {"role": 1})
-        return str(found["role"]) if found else None
-
-    async def contacts(self, province: str, codes: Collection[str]) -> Mapping[str, Contact]:
-        found = self._contacts.find({"_id": {"$in": [f"{province}/{code}" for code in codes]}})
-        return {
-            one["code"]: Contact(one["name"], one["contact"], one["head_contact"], one["head_title"])
-            async for one in found
-        }
+    async def provinces(self) -> Sequence[str]:
+        return sorted(await self._contacts.distinct("province"))
 
     async def overdue_stories(self, task_ids: Collection[str]) -> Mapping[str, Sequence[Heard]]:
         if not task_ids:
             return {}
         kinds = [kind.value for kind in OVERDUE_STORY]
         query = {"alert.task_id": {"$in": list(task_ids)}, "alert.kind": {"$in": kinds}}
-        alerts = {one["_id"]: one["alert"] async for one in self._alerts.find(query, {"alert": 1})}
+        deliveries = [one async for one in self._deliveries.find(query)]
+        messages = sorted({one["message_id"] for one in deliveries if one.get("message_id")})
+        tried = {
+            one["_id"]: one["attempts"] > 0
+            async for one in self._dispatches.find({"_id": {"$in": messages}}, {"attempts": 1})
+        }
         stories: dict[str, list[Heard]] = {}
-        async for one in self._deliveries.find({"alert_id": {"$in": list(alerts)}}, {"alert": 0}):
-            alert = alerts[one["alert_id"]]
-            heard = Heard(AlertKind(alert["kind"]), alert["seq"], _recipient(one), _reach(one))
-            stories.setdefault(alert["task_id"], []).append(heard)
+        for one in deliveries:
+            alert = _ALERT.validate_python(one["alert"])
+            reach = _reach(one, was_tried=tried.get(one.get("message_id", ""), False))
+            stories.setdefault(alert.task_id, []).append(Heard(alert.kind, alert.seq, _recipient(one), reach))
         return stories
 
     # -- alerts ----------------------------------------------------------------------------------------------------
 
-    async def record(
-        self, decided: Sequence[Decided], *, channels: Collection[str], now: float, due: float
-    ) -> Sequence[Decided]:
+    async def record(self, decided: Sequence[Decided], wanted: Sequence[Wanted], *, now: float) -> Sequence[Decided]:
         if not decided:
             return ()
+        if wanted:
+            await self._deliveries.bulk_write([_insert(_wanted_document(one)) for one in wanted], ordered=False)
         writes = [_insert(_alert_document(one, recorded_at=now)) for one in decided]
         outcome = await self._alerts.bulk_write(writes, ordered=False)
-        new = [decided[index] for index in outcome.upserted_ids or {}]
-        # The stored decision counts, not ours: a redelivery finds what was decided first.
-        ids = [one.alert.alert_id for one in decided]
-        stored = await _read(self._alerts.find({"_id": {"$in": ids}, "outcome": "notify"}))
-        deliveries = [
-            _insert(_delivery_document(one, recipient, channel, now=now, due=due))
-            for one in stored
-            for recipient in one.recipients
-            for channel in channels
-        ]
-        if deliveries:
-            await self._deliveries.bulk_write(deliveries, ordered=False)
-        return new
+        return [decided[index] for index in outcome.upserted_ids or {}]
 
     async def unpublished(self, alert_ids: Collection[str]) -> Sequence[Decided]:
         query = {"_id": {"$in": list(alert_ids)}, "unpublished": True}
@@ -173,72 +165,135 @@ class MongoNotifyStore:
     async def published(self, alert_ids: Collection[str]) -> None:
         await self._alerts.update_many({"_id": {"$in": list(alert_ids)}}, {"$unset": {"unpublished": ""}})
 
-    # -- deliveries ------------------------------------------------------------------------------------------------
+    # -- deliveries that wait --------------------------------------------------------------------------------------
 
-    async def pending(self, partitions: Collection[int], *, now: float, limit: int) -> Sequence[Delivery]:
-        if not partitions:
-            return ()
-        mine = {"state": "pending", "p": {"$in": list(partitions)}}
-        due = self._deliveries.find({**mine, "next_try": {"$lte": now}}, {"message": 1})
-        messages = {one["message"]: None async for one in due.sort("next_try", ASCENDING).limit(limit)}
-        if not messages:
-            return ()
-        # Whoever is due takes along what waits for the same message: one mail, however slowly its facts arrived.
-        together = self._deliveries.find({**mine, "message": {"$in": list(messages)}})
-        found = together.sort([("message", ASCENDING), ("_id", ASCENDING)]).limit(limit)
+    async def waiting(self, slots: Collection[int], *, now: datetime) -> Sequence[str]:
+        query = {"waits": {"$exists": True}, "p": {"$in": list(slots)}, "not_before": {"$lte": now}}
+        return sorted(await self._deliveries.distinct("waits", query))
+
+    async def together(self, waits: str, *, now: datetime, limit: int) -> Sequence[Delivery]:
+        found = self._deliveries.find({"waits": waits, "not_before": {"$lte": now}})
+        return [_delivery(one) async for one in found.sort("not_before", ASCENDING).limit(limit)]
+
+    async def waiting_of(self, task_ids: Collection[str]) -> Sequence[Delivery]:
+        found = self._deliveries.find({"alert.task_id": {"$in": list(task_ids)}, "waits": {"$exists": True}})
         return [_delivery(one) async for one in found]
 
-    async def claim(self, deliveries: Sequence[Delivery], *, message_id: str, until: float) -> Sequence[Delivery]:
-        # Another replica may still believe that the partition is its own; `attempts` decides who was first.
-        token = uuid.uuid4().hex
-        fields = {"message": message_id, "message_id": message_id, "next_try": until, "claim": token}
+    async def hold(self, deliveries: Sequence[Delivery], step: Step, *, until: datetime, silence_id: str = "") -> None:
+        fields: Document = {"not_before": until}
+        if silence_id:
+            fields["silence"] = f"{deliveries[0].alert.province}/{silence_id}"
+        await self._change(deliveries, {"$set": fields, "$push": pushed(step)})
+
+    async def suppress(self, deliveries: Sequence[Delivery], step: Step, *, heard: bool = False) -> None:
+        fields = {"state": "suppressed", "cause": step.reason, "heard": heard}
+        await self._end_deliveries(deliveries, {"$set": fields, "$unset": {"waits": ""}, "$push": pushed(step)})
+
+    async def fail(self, deliveries: Sequence[Delivery], step: Step) -> None:
+        fields = {"state": "failed", "cause": step.reason}
+        await self._end_deliveries(deliveries, {"$set": fields, "$unset": {"waits": ""}, "$push": pushed(step)})
+
+    async def move(self, deliveries: Sequence[Delivery], step: Step, *, not_before: datetime) -> None:
+        one = deliveries[0]
+        fields = {
+            "lane": one.lane.value,
+            "waits": one.waits,
+            "p": one.slot,
+            "folded": one.is_folded,
+            "not_before": not_before,
+        }
+        await self._change(deliveries, {"$set": fields, "$push": pushed(step)})
+
+    async def deliveries_of(self, dispatch_id: str) -> Sequence[Delivery]:
+        found = self._deliveries.find({"message_id": dispatch_id, "state": "pending"})
+        return [_delivery(one) async for one in found.sort("_id", ASCENDING)]
+
+    async def _change(self, deliveries: Sequence[Delivery], change: Document) -> None:
         ids = [one.delivery_id for one in deliveries]
-        claimed = 0
-        for attempts in {one.attempts for one in deliveries}:
-            outcome = await self._deliveries.update_many(
-                {"_id": {"$in": ids}, "state": "pending", "attempts": attempts},
-                {"$set": fields, "$inc": {"attempts": 1}},
-            )
-            claimed += outcome.modified_count
-        if claimed < len(deliveries):
-            mine = {
-                one["_id"] async for one in self._deliveries.find({"_id": {"$in": ids}, "claim": token}, {"_id": 1})
-            }
-            deliveries = [one for one in deliveries if one.delivery_id in mine]
-        return [replace(one, attempts=one.attempts + 1, message_id=message_id) for one in deliveries]
+        await self._deliveries.update_many({"_id": {"$in": ids}, "waits": {"$exists": True}}, change)
 
-    async def sent(self, deliveries: Sequence[Delivery], *, at: datetime) -> None:
-        await self._update(deliveries, {"$set": {"state": "sent", "sent_at": at, "cause": ""}})
-
-    async def failed(self, deliveries: Sequence[Delivery], cause: str) -> None:
-        await self._update(deliveries, {"$set": {"state": "failed", "cause": cause}})
-
-    async def suppressed(self, deliveries: Sequence[Delivery], reason: Reason) -> None:
-        await self._update(deliveries, {"$set": {"state": "suppressed", "cause": reason.value}})
-
-    async def postponed(self, deliveries: Sequence[Delivery], cause: str, *, until: float) -> None:
-        await self._update(deliveries, {"$set": {"cause": cause, "next_try": until}})
-
-    async def _update(self, deliveries: Sequence[Delivery], change: Document) -> None:
+    async def _end_deliveries(self, deliveries: Sequence[Delivery], change: Document) -> None:
         ids = [one.delivery_id for one in deliveries]
         await self._deliveries.update_many({"_id": {"$in": ids}, "state": "pending"}, change)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
+    async def find_alert(self, alert_id: str) -> AlertWithDeliveries | None:
+        found = await self._with_deliveries(await _read(self._alerts.find({"_id": alert_id})))
+        return found[0] if found else None
+
     async def list_alerts(
         self, wanted: Mapping[str, str], *, after: str | None, limit: int, reader: str | None = None
     ) -> Sequence[AlertWithDeliveries]:
-        query: Document = {{"outcome": "outcome"}.get(name, f"alert.{name}"): value for name, value in wanted.items()}
+        query: Document = {name if name == "outcome" else f"alert.{name}": value for name, value in wanted.items()}
         if reader is not None:
             query["readers"] = reader
         if after is not None:
             query["_id"] = {"$gt": after}
-        alerts = await _read(self._alerts.find(query).sort("_id", ASCENDING).limit(limit))
+        return await self._with_deliveries(await _read(self._alerts.find(query).sort("_id", ASCENDING).limit(limit)))
+
+    async def _with_deliveries(self, alerts: Sequence[Decided]) -> list[AlertWithDeliveries]:
         ids = [one.alert.alert_id for one in alerts]
+        documents = [one async for one in self._deliveries.find({"alert_id": {"$in": ids}}).sort("_id", ASCENDING)]
+        messages = sorted({one["message_id"] for one in documents if one.get("message_id")})
+        tried = {
+            one["_id"]: one
+            async for one in self._dispatches.find({"_id": {"$in": messages}}, {"attempts": 1, "cause": 1})
+        }
         deliveries: dict[str, list[DeliveryState]] = {}
-        async for one in self._deliveries.find({"alert_id": {"$in": ids}}, {"alert": 0}).sort("_id", ASCENDING):
-            deliveries.setdefault(one["alert_id"], []).append(_delivery_state(one))
+        for one in documents:
+            state = _delivery_state(one, tried.get(one.get("message_id", ""), {}))
+            deliveries.setdefault(one["alert_id"], []).append(state)
         return [AlertWithDeliveries(one, tuple(deliveries.get(one.alert.alert_id, ()))) for one in alerts]
+
+    # -- what officers and the years ask for -----------------------------------------------------------------------
+
+    async def resend(self, deliveries: Sequence[Delivery], step: Step, *, at: datetime) -> int:
+        count = 0
+        for one in deliveries:
+            outcome = await self._deliveries.update_one(
+                {"_id": one.delivery_id, "state": {"$in": ["sent", "failed"]}},
+                {
+                    "$set": {
+                        "state": "pending",
+                        "cause": "",
+                        "lane": Lane.RESEND.value,
+                        "waits": one.waits,
+                        "p": one.slot,
+                        "resent": one.resent,
+                        "not_before": at,
+                        # It was told once: should its overdue be taken back, whoever heard of it must hear that.
+                        "heard": True,
+                    },
+                    "$unset": {"message_id": ""},
+                    "$push": pushed(step),
+                },
+            )
+            count += outcome.modified_count
+        return count
+
+    async def deliveries_about(self, alert_id: str) -> Sequence[Delivery]:
+        found = self._deliveries.find({"alert_id": alert_id, "state": {"$in": ["sent", "failed"]}})
+        return [_delivery(one) async for one in found.sort("_id", ASCENDING)]
+
+    async def purge(self, *, older_than: datetime, agencies_ended_before: date) -> Mapping[str, int]:
+        alerts = await self._alerts.delete_many({"decided_at": {"$lt": older_than}})
+        deliveries = await self._deliveries.delete_many(
+            {"decided_at": {"$lt": older_than}, "state": {"$ne": "pending"}}
+        )
+        dispatches = await self._dispatches.delete_many(
+            {"formed_on": {"$lt": older_than}, "state": {"$in": ["sent", "failed", "empty"]}}
+        )
+        contacts = await self._contacts.update_many(
+            {"valid_to": {"$lt": agencies_ended_before.isoformat()}, "contact": {"$ne": None}},
+            {"$set": {"contact": None, "head_contact": None, "head_title": None}},
+        )
+        return {
+            "alerts": alerts.deleted_count,
+            "deliveries": deliveries.deleted_count,
+            "messages": dispatches.deleted_count,
+            "contacts": contacts.modified_count,
+        }
 
 
 # -- documents -----------------------------------------------------------------------------------------------------
@@ -266,14 +321,60 @@ async def _newest_wins(collection: Any, rows: Sequence[tuple[str, int, Document]
         await collection.bulk_write([UpdateOne(filters[one], changes[one]) for one in again], ordered=False)
 
 
-def _valid(on: date) -> Document:
-    return {"$or": [{"valid_to": None}, {"valid_to": {"$gte": on.isoformat()}}]}
-
-
 def _insert(document: Document) -> UpdateOne:
     """Insert if absent; what exists stays as it is. On `_id` alone, the server itself repeats a lost race."""
     key = document.pop("_id")
     return UpdateOne({"_id": key}, {"$setOnInsert": document}, upsert=True)
+
+
+def _task_document(one: TaskState) -> Document:
+    fields = asdict(one)
+    del fields["seq"], fields["task_id"]
+    fields["last_day"] = one.last_day.isoformat() if one.last_day else None
+    fields["standing"] = one.standing.value if one.standing else None
+    return fields
+
+
+def _task(document: Mapping[str, Any]) -> TaskState:
+    return TaskState(
+        seq=document["seq"],
+        result=document["result"],
+        deadline_version=document["deadline_version"],
+        overdue_since=document["overdue_since"],
+        given_on=document["given_on"],
+        reminded_on=document["reminded_on"],
+        escalation=document["escalation"],
+        task_id=document["_id"],
+        province=document["province"],
+        agency=document["agency"],
+        directive=document["directive"],
+        clause=document["clause"],
+        title=document["title"],
+        last_day=date.fromisoformat(document["last_day"]) if document["last_day"] else None,
+    )
+
+
+def _agency_document(one: AgencyRecord) -> Document:
+    fields = asdict(one)
+    del fields["seq"]
+    fields["valid_to"] = one.valid_to.isoformat() if one.valid_to else None
+    fields["successors"] = list(one.successors)
+    return fields
+
+
+def _agency(document: Mapping[str, Any]) -> AgencyRecord:
+    return AgencyRecord(
+        document["province"],
+        document["code"],
+        document["seq"],
+        document["name"],
+        document["role"],
+        date.fromisoformat(document["valid_to"]) if document["valid_to"] else None,
+        document["contact"],
+        document["head_contact"],
+        document["head_title"],
+        tuple(document["successors"]),
+    )
 
 
 def _alert_document(decided: Decided, *, recorded_at: float) -> Document:
@@ -285,6 +386,7 @@ def _alert_document(decided: Decided, *, recorded_at: float) -> Document:
         "reason": decided.reason.value,
         "recipients": [{"agency": one.agency, "role": one.role.value} for one in decided.recipients],
         "readers": sorted(decided.readers),
+        "steps": [[one.stage.value, one.reason] for one in decided.steps],
         "decided_at": decided.decided_at,
         "recorded_at": recorded_at,
         "unpublished": True,
@@ -299,61 +401,83 @@ async def _read(found: AsyncIterable[Document]) -> list[Decided]:
             Reason(one["reason"]),
             tuple(_recipient(recipient) for recipient in one["recipients"]),
             one["decided_at"],
+            _steps(one),
         )
         async for one in found
     ]
 
 
-def _recipient(document: Document) -> Recipient:
+def _steps(document: Mapping[str, Any]) -> tuple[Step, ...]:
+    return tuple(Step(Stage(stage), reason) for stage, reason in document["steps"])
+
+
+def _recipient(document: Mapping[str, Any]) -> Recipient:
     return Recipient(document["agency"], Role(document["role"]))
 
 
-def _delivery_document(decided: Decided, recipient: Recipient, channel: str, *, now: float, due: float) -> Document:
-    alert = decided.alert
-    return {
-        "_id": delivery_id(alert.alert_id, recipient, channel),
-        "alert_id": alert.alert_id,
-        "p": decided.partition,
-        "agency": recipient.agency,
-        "role": recipient.role.value,
-        "channel": channel,
+def _wanted_document(wanted: Wanted) -> Document:
+    one = wanted.delivery
+    document = {
+        "_id": one.delivery_id,
+        "alert_id": one.alert.alert_id,
+        "p": one.slot,
+        "agency": one.recipient.agency,
+        "role": one.recipient.role.value,
+        "channel": one.channel,
+        "lane": one.lane.value,
+        "waits": one.waits,
+        "not_before": wanted.not_before,
         "state": "pending",
         "cause": "",
-        "attempts": 0,
-        "recorded_at": now,
-        "next_try": due,
-        # What it waits with, and once it was tried the message it was tried in.
-        "message": waiting_key(alert, recipient, channel),
-        "alert": _ALERT.dump_python(alert, mode="json"),
+        "heard": False,
+        "folded": one.is_folded,
+        "resent": 0,
+        "recorded_at": one.recorded_at,
+        "decided_at": wanted.decided_at,
+        "steps": [],
+        "alert": _ALERT.dump_python(one.alert, mode="json"),
     }
+    if wanted.silence_id:
+        document["silence"] = f"{one.alert.province}/{wanted.silence_id}"
+    return document
 
 
-def _delivery(document: Document) -> Delivery:
+def _delivery(document: Mapping[str, Any]) -> Delivery:
     return Delivery(
         document["_id"],
         _ALERT.validate_python(document["alert"]),
         _recipient(document),
         document["channel"],
+        document["p"],
         document["recorded_at"],
-        document["attempts"],
-        document.get("message_id", ""),
+        Lane(document["lane"]),
+        document.get("waits", ""),
+        document["folded"],
+        document["resent"],
     )
 
 
-def _reach(document: Document) -> Reach:
-    if document["state"] == "sent" or document["attempts"] > 0:
+def _reach(document: Mapping[str, Any], *, was_tried: bool) -> Reach:
+    if document["heard"] or document["state"] == "sent":
+        return Reach.TOLD
+    if document["state"] == "suppressed":
+        return Reach.NOT_TOLD
+    if was_tried:
         return Reach.TOLD
     return Reach.PENDING if document["state"] == "pending" else Reach.NOT_TOLD
 
 
-def _delivery_state(document: Document) -> DeliveryState:
+def _delivery_state(document: Mapping[str, Any], message: Mapping[str, Any]) -> DeliveryState:
     return DeliveryState(
+        document["_id"],
         document["agency"],
         document["role"],
         document["channel"],
         document["state"],
-        document["cause"],
-        document["attempts"],
+        document["cause"] or message.get("cause", ""),
+        message.get("attempts", 0),
+        document["not_before"],
         document.get("sent_at"),
         document.get("message_id"),
+        _steps(document),
     )

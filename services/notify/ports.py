@@ -7,10 +7,14 @@ from typing import Any, Protocol
 
 from services.notify.domain.alert import Alert, TaskState
 from services.notify.domain.dedup import Heard
-from services.notify.domain.grouping import Delivery, Group
+from services.notify.domain.digest import Digest, Summary, Unreachable
+from services.notify.domain.dispatch import Delivery, Desk, Dispatch
 from services.notify.domain.inhibit import Reason
+from services.notify.domain.pipeline import Step
+from services.notify.domain.registry import AgencyRecord, Registry
 from services.notify.domain.retrying import RetryTable
-from services.notify.domain.routing import Recipient, Supervisors
+from services.notify.domain.routing import Recipient, Role
+from services.notify.domain.silences import Silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +23,11 @@ class Decided:
 
     alert: Alert
     partition: int
-    """Of the tasks topic: who owns it sends and publishes."""
+    """Of the tasks topic: who owns it publishes."""
     reason: Reason
     recipients: tuple[Recipient, ...]
     decided_at: datetime
+    steps: tuple[Step, ...] = ()
 
     @property
     def readers(self) -> frozenset[str]:
@@ -36,18 +41,14 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
-class AgencyRecord:
-    """An agency as the registry has it."""
+class Wanted:
+    """A delivery to be kept."""
 
-    province: str
-    code: str
-    seq: int
-    name: str
-    role: str
-    valid_to: date | None
-    contact: str | None
-    head_contact: str | None
-    head_title: str | None
+    delivery: Delivery
+    decided_at: datetime
+    not_before: datetime
+    silence_id: str
+    """What holds it back until then, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Contact:
 class DeliveryState:
     """What became of a delivery, as people ask for it."""
 
+    delivery_id: str
     agency: str
     role: str
     channel: str
@@ -71,8 +73,11 @@ class DeliveryState:
     """`pending`, then `sent`, `failed` or `suppressed`."""
     cause: str
     attempts: int
+    not_before: datetime
     sent_at: datetime | None
     message_id: str | None
+    steps: tuple[Step, ...]
+    """What the stages after the decision said, oldest first; the last ones where there were many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,42 @@ class AlertWithDeliveries:
 
     decided: Decided
     deliveries: tuple[DeliveryState, ...]
+
+    @property
+    def state(self) -> str:
+        """Where it stands: `silent`, `pending`, `sent`, `failed` or `suppressed`; failed where one recipient was."""
+        if not self.decided.notify:
+            return "silent"
+        states = {one.state for one in self.deliveries}
+        return next((one for one in ("pending", "failed", "sent", "suppressed") if one in states), "pending")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """An agency's tasks by where they stand."""
+
+    all: int
+    completed: int
+    submitted: int
+    overdue: int
+    due_soon: int
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What every message has on its envelope."""
+
+    message_id: str
+    to: str
+    province: str
+    agency: str
+    """Code of the agency that reads it."""
+    agency_name: str
+    role: Role
+    head_title: str | None
+    """Only where the head in person is addressed."""
+    names: Mapping[str, str]
+    """Agency code → name, for what is told about others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +189,19 @@ class Channel(Protocol):
 
 
 class Compose(Protocol):
-    """Writes the message of a group. `contacts`: by agency code, of the recipients and of the tasks' agencies."""
+    """Writes messages, in official Vietnamese."""
 
-    def __call__(self, group: Group, contacts: Mapping[str, Contact], *, now: datetime) -> Message: ...
+    def alerts(self, letter: Letter, alerts: Sequence[Alert], *, now: datetime) -> Message: ...
+
+    def digest(self, letter: Letter, digest: Digest, *, now: datetime) -> Message: ...
+
+    def summary(self, letter: Letter, summary: Summary, *, now: datetime) -> Message: ...
 
 
 class NotifyStore(Protocol):
-    """What notify remembers. Instants given as float are real seconds since the epoch."""
+    """What notify remembers. Floats are real seconds since the epoch, datetimes are business time."""
+
+    # -- what is known ---------------------------------------------------------------------------------------------
 
     async def learn_tasks(self, states: Mapping[str, TaskState]) -> None:
         """Keep the newest state of tasks: a lower `seq` never replaces a higher one."""
@@ -164,31 +211,37 @@ class NotifyStore(Protocol):
         """Newest known states."""
         ...
 
+    async def standing(self, province: str, agency: str) -> Sequence[TaskState]:
+        """An agency's tasks that are overdue or nearly due."""
+        ...
+
+    async def counts(self, province: str, agency: str) -> Counts:
+        """An agency's tasks, those left aside that it has passed on or that were ended."""
+        ...
+
     async def learn_agencies(self, records: Sequence[AgencyRecord]) -> None:
         """Keep the newest record of agencies, by `seq`."""
         ...
 
-    async def supervisors(self, province: str, on: date) -> Supervisors:
-        """Who supervises in a province on a local day."""
+    async def registry(self, province: str) -> Registry:
+        """The agencies of a province."""
         ...
 
-    async def role(self, province: str, code: str, on: date) -> str | None:
-        """What the registry says that an agency is on a local day; None for one that is not there, or no more."""
-        ...
-
-    async def contacts(self, province: str, codes: Collection[str]) -> Mapping[str, Contact]:
-        """Where agencies are reached."""
+    async def provinces(self) -> Sequence[str]:
+        """The provinces that have agencies."""
         ...
 
     async def overdue_stories(self, task_ids: Collection[str]) -> Mapping[str, Sequence[Heard]]:
         """What became of the deliveries of each task's overdues, escalations and retractions."""
         ...
 
-    async def record(
-        self, decided: Sequence[Decided], *, channels: Collection[str], now: float, due: float
-    ) -> Sequence[Decided]:
-        """Keep alerts and, per recipient and channel, a delivery to be sent from `due` on; what exists stays as it
-        is. Returns the new ones. Repeated after a crash, it completes what is missing."""
+    # -- alerts ----------------------------------------------------------------------------------------------------
+
+    async def record(self, decided: Sequence[Decided], wanted: Sequence[Wanted], *, now: float) -> Sequence[Decided]:
+        """Keep alerts and their deliveries; what exists stays as it is. Returns the new alerts.
+
+        Deliveries first: where a crash comes between, the repeat finds them, and they are looked at again anyway.
+        """
         ...
 
     async def unpublished(self, alert_ids: Collection[str]) -> Sequence[Decided]:
@@ -203,38 +256,169 @@ class NotifyStore(Protocol):
         """They are published."""
         ...
 
-    async def pending(self, partitions: Collection[int], *, now: float, limit: int) -> Sequence[Delivery]:
-        """Deliveries whose turn has come, with all that wait for the same message."""
+    # -- deliveries that wait --------------------------------------------------------------------------------------
+
+    async def waiting(self, slots: Collection[int], *, now: datetime) -> Sequence[str]:
+        """What waits together (`waits_with`) and has a delivery whose time has come."""
         ...
 
-    async def claim(self, deliveries: Sequence[Delivery], *, message_id: str, until: float) -> Sequence[Delivery]:
-        """Say that they are about to go out as this message. Returns those that nobody else has taken meanwhile.
-
-        Should nobody note an outcome, they come up again at `until`.
-        """
+    async def together(self, waits: str, *, now: datetime, limit: int) -> Sequence[Delivery]:
+        """The deliveries whose time has come of what waits together, the oldest first."""
         ...
 
-    async def sent(self, deliveries: Sequence[Delivery], *, at: datetime) -> None:
-        """They went out."""
+    async def waiting_of(self, task_ids: Collection[str]) -> Sequence[Delivery]:
+        """Deliveries about tasks that are in no message yet, whenever their time comes."""
         ...
 
-    async def failed(self, deliveries: Sequence[Delivery], cause: str) -> None:
+    async def hold(self, deliveries: Sequence[Delivery], step: Step, *, until: datetime, silence_id: str = "") -> None:
+        """They wait on."""
+        ...
+
+    async def suppress(self, deliveries: Sequence[Delivery], step: Step, *, heard: bool = False) -> None:
+        """Silenced for good. `heard`: an earlier try of their message may have told it."""
+        ...
+
+    async def fail(self, deliveries: Sequence[Delivery], step: Step) -> None:
         """They will never go out over this channel."""
         ...
 
-    async def suppressed(self, deliveries: Sequence[Delivery], reason: Reason) -> None:
-        """Silenced just before sending."""
+    async def move(self, deliveries: Sequence[Delivery], step: Step, *, not_before: datetime) -> None:
+        """They wait elsewhere from now on: `lane`, `waits`, `slot` and `is_folded` as they are given here."""
         ...
 
-    async def postponed(self, deliveries: Sequence[Delivery], cause: str, *, until: float) -> None:
+    # -- dispatches ------------------------------------------------------------------------------------------------
+
+    async def open(self, dispatch: Dispatch) -> bool:
+        """Begin a message. False where it exists and has left the forming; an unfinished one may be begun again."""
+        ...
+
+    async def attach(self, dispatch: Dispatch, deliveries: Sequence[Delivery], step: Step) -> None:
+        """Put deliveries in that are in no message yet."""
+        ...
+
+    async def ready(self, dispatch: Dispatch) -> None:
+        """It may go out."""
+        ...
+
+    async def unready(self, slots: Collection[int], *, formed_before: float) -> Sequence[Dispatch]:
+        """What a crash left half formed."""
+        ...
+
+    async def formed_since(self, desk: Desk, channel: str, since: datetime) -> int:
+        """How many messages of their own a desk was sent since an instant: no digests, no summaries."""
+        ...
+
+    async def due(
+        self, slots: Collection[int], channel: str, *, now: float, at: datetime, busy: Collection[str], limit: int
+    ) -> Sequence[Dispatch]:
+        """Messages to be sent now, none to a desk (`Desk.key`) that is busy, the oldest first."""
+        ...
+
+    async def claim(self, dispatch: Dispatch, *, until: float) -> Dispatch | None:
+        """Say that it is about to go out. None where somebody else has taken it meanwhile.
+
+        Should nobody note an outcome, it comes up again at `until`.
+        """
+        ...
+
+    async def deliveries_of(self, dispatch_id: str) -> Sequence[Delivery]:
+        """What a message is about, without what was suppressed meanwhile."""
+        ...
+
+    async def listed_before(self, desk: Desk, channel: str, day: date) -> Mapping[str, str]:
+        """`Digest.listed` of the last digest before a day that had any news."""
+        ...
+
+    async def sent(self, dispatch: Dispatch, *, at: datetime, listed: Mapping[str, str] | None = None) -> None:
+        """It went out, and so did its deliveries."""
+        ...
+
+    async def failed(self, dispatch: Dispatch, cause: str, *, at: datetime) -> None:
+        """It will never go out."""
+        ...
+
+    async def empty(self, dispatch: Dispatch) -> None:
+        """Nothing was left to be said."""
+        ...
+
+    async def postponed(
+        self, dispatch: Dispatch, cause: str, *, until: float, not_before: datetime | None = None
+    ) -> None:
         """Try again later."""
+        ...
+
+    async def unsettled(self, slots: Collection[int]) -> int:
+        """Finish what a crash left half noted. Returns how many messages."""
+        ...
+
+    async def pending_count(self, slots: Collection[int]) -> int:
+        """Messages that wait for their turn or for a channel."""
+        ...
+
+    # -- who cannot be reached ---------------------------------------------------------------------------------------
+
+    async def disable(self, channel: str, address: str, cause: str, *, at: datetime) -> None:
+        """Send nothing more to an address."""
+        ...
+
+    async def disabled(self, channel: str, address: str) -> str | None:
+        """Why nothing is sent there any more."""
+        ...
+
+    async def note_unreachable(self, desk: Desk, role: str, channel: str, cause: str, *, at: datetime) -> None:
+        """One more message could not be brought there."""
+        ...
+
+    async def reached(self, desk: Desk, role: str, channel: str) -> None:
+        """It was reached again."""
+        ...
+
+    async def unreachable(self, province: str) -> tuple[Sequence[Unreachable], bool]:
+        """Who cannot be reached, and whether some of it is news to the standing agency."""
+        ...
+
+    async def told_unreachable(self, province: str) -> None:
+        """The standing agency knows."""
+        ...
+
+    # -- what officers ask for -----------------------------------------------------------------------------------------
+
+    async def add_silence(self, silence: Silence) -> Silence:
+        """Keep a silence; one with that id stays as it is. Returns what is kept."""
+        ...
+
+    async def silences(self, province: str, *, active_at: datetime | None = None) -> Sequence[Silence]:
+        """The silences of a province, the newest first."""
+        ...
+
+    async def end_silence(self, province: str, silence_id: str, *, at: datetime, digest: datetime) -> Silence | None:
+        """End a silence now; what it held back may go, with the digest at `digest` where it belongs into one.
+
+        None for one that is not there.
+        """
+        ...
+
+    async def deliveries_about(self, alert_id: str) -> Sequence[Delivery]:
+        """An alert's deliveries that were sent or have failed."""
+        ...
+
+    async def resend(self, deliveries: Sequence[Delivery], step: Step, *, at: datetime) -> int:
+        """Put them up again, with `waits`, `slot` and `resent` as given. Returns how many were not up already."""
+        ...
+
+    async def find_alert(self, alert_id: str) -> AlertWithDeliveries | None:
+        """One alert."""
         ...
 
     async def list_alerts(
         self, wanted: Mapping[str, str], *, after: str | None, limit: int, reader: str | None = None
     ) -> Sequence[AlertWithDeliveries]:
-        """Alerts in order of id, after a cursor. Filters: province, agency, kind, task_id, outcome.
+        """Alerts in order of id, after a cursor. Filters: province, agency, kind, task_id, directive, outcome.
 
         `reader`: only alerts that concern this agency.
         """
+        ...
+
+    async def purge(self, *, older_than: datetime, agencies_ended_before: date) -> Mapping[str, int]:
+        """Forget alerts, deliveries and messages that are old, and how agencies were reached that ended long ago."""
         ...

@@ -1,8 +1,11 @@
 """Settings of notify."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from shared.runtime.settings import ReadingSettings
+from shared.workdays.files import VIETNAM
 
 
 class Settings(ReadingSettings):
@@ -17,4 +20,15 @@ class Settings(ReadingSettings):
     """Where the links in messages point to."""
     send_poll_seconds: float = Field(default=1.0, gt=0)
     group_wait_seconds: float = Field(default=2.0, ge=0)
-    """Real time that an alert waits for others to go into the same message."""
+    """Real time for which nothing more must have come before a message is closed."""
+    calendar_file: Path = VIETNAM
+    notify_policy_file: Path = Path(__file__).with_name("policies") / "default.yaml"
+    """When messages may come, and who hears what."""
+    provinces_dir: str = ""
+    """Folders of provinces with rules of their own, `H48/calendar.yaml` and `H48/notify.yaml`. Empty: none."""
+    webhooks_file: str = ""
+    """Agencies' webhook endpoints with their secrets. Empty: no webhooks."""
+    webhooks_allow_private: bool = False
+    """For trials: http, and addresses that are not public."""
+    contacts_kept_days: int = Field(default=400, ge=1)
+    """How long mailboxes of an agency are kept that is no more."""

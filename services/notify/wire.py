@@ -1,7 +1,11 @@
 """Contract ↔ domain; the only file of this service that knows the contract's models."""
 
+from collections.abc import Iterable
+from itertools import pairwise
+
 from services.notify.domain.alert import KIND_OF_FACT, Alert, TaskState
-from services.notify.ports import AgencyRecord, Decided
+from services.notify.domain.registry import AgencyRecord
+from services.notify.ports import Decided
 from shared.contracts import alert_facts
 from shared.contracts.codec import Event, encode
 from shared.contracts.registry_facts import AgencyChanged
@@ -28,28 +32,52 @@ def agency(event: Event) -> AgencyRecord | None:
         contact=data.contact,
         head_contact=data.head_contact,
         head_title=data.head_title,
+        successors=data.successors,
     )
 
 
-def state(event: Event) -> tuple[str, TaskState] | None:
-    """Task id and newest state that an event of the tasks topic carries."""
+def state(event: Event) -> TaskState | None:
+    """Newest state of a task that an event of the tasks topic carries."""
     match event.data:
         case TaskChanged(task=task) | SubmissionRejected(task=TaskSnapshot() as task):
-            return task.task_id, _state(task)
+            return _state(task)
     return None
 
 
 def _state(task: TaskSnapshot) -> TaskState:
-    version = task.deadlines[-1].version if task.deadlines else 0
-    overdue_since = max(
-        (
-            one.deadline_version
-            for one in task.milestones
-            if one.kind is MilestoneKind.OVERDUE and one.retracted is None
-        ),
-        default=0,
+    standing = [one for one in task.milestones if one.retracted is None]
+    due = task.deadlines[-1] if task.deadlines else None
+    return TaskState(
+        seq=task.seq,
+        result=task.result.value,
+        deadline_version=due.version if due else 0,
+        overdue_since=_highest(one.deadline_version for one in standing if one.kind is MilestoneKind.OVERDUE),
+        given_on=_given_on(task),
+        reminded_on=_highest(one.deadline_version for one in standing if one.kind is MilestoneKind.DUE_SOON),
+        escalation=_highest(one.level for one in standing if one.kind is MilestoneKind.ESCALATION),
+        task_id=task.task_id,
+        province=task.province,
+        agency=task.agency,
+        directive=task.directive,
+        clause=task.clause,
+        title=task.title,
+        last_day=due.legal if due else None,
     )
-    return TaskState(task.seq, task.result.value, version, overdue_since)
+
+
+def _highest(numbers: Iterable[int]) -> int:
+    return max(numbers, default=0)
+
+
+def _given_on(task: TaskSnapshot) -> int:
+    """The version that a document gave. What a calendar made of it since keeps who gave it, and the document."""
+    given = 0
+    for newer, older in pairwise(reversed((None, *task.deadlines))):
+        if newer is not None:
+            given = newer.version
+            if older is None or (older.given_by, older.document) != (newer.given_by, newer.document):
+                break
+    return given
 
 
 def alert(event: Event) -> Alert | None:
@@ -83,6 +111,8 @@ def alert(event: Event) -> Alert | None:
         received_at=data.change.cause.received_at,
         superseded=milestone is not None and milestone.superseded_by is not None,
         contributor=data.change.previous if fact == "contribution_judged" else "",
+        continues=task.period is not None or task.predecessor is not None,
+        cooperating=task.cooperating,
     )
 
 

@@ -13,7 +13,6 @@ from starlette.routing import Route
 
 from services.tasks import openapi, wire
 from services.tasks.answers import answer, read_cursor, write_cursor
-from services.tasks.domain.calendar import local_day
 from services.tasks.domain.deadlines import schedule_at
 from services.tasks.domain.decision import Rulebook
 from services.tasks.domain.reading import EVERYTHING, SCOPES, Reader, may_read, reader_of
@@ -23,6 +22,7 @@ from shared.contracts.claims import Credential
 from shared.runtime.bearer import Endpoint, Verify, for_bearers
 from shared.runtime.clock import Clock
 from shared.runtime.problems import problem
+from shared.workdays.calendar import local_day
 
 PAGE_DEFAULT = 50
 PAGE_MAX = 500

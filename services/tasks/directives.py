@@ -12,7 +12,6 @@ from itertools import chain, islice
 from services.tasks import wire
 from services.tasks.domain import correction
 from services.tasks.domain.agencies import Agency, Problem, ProblemKind, members, standing_agency
-from services.tasks.domain.calendar import local_day
 from services.tasks.domain.commands import Cancel
 from services.tasks.domain.deadlines import ConditionalRule, FixedRule, RecurringRule, single_deadline
 from services.tasks.domain.decide import decide
@@ -30,6 +29,7 @@ from services.tasks.telling import PartitionOf
 from services.tasks.writing import RACES_MAX, Step, TaskWriter
 from shared.contracts import authority_events as ordered
 from shared.runtime.errors import TransientError
+from shared.workdays.calendar import local_day
 
 FIRST_NAME = "2000"
 """Periods and occurrences name tasks, and task ids know no year before."""

@@ -10,7 +10,6 @@ from starlette.routing import Route
 
 from services.tasks import wire
 from services.tasks.answers import answer, read_cursor, write_cursor
-from services.tasks.domain.calendar import local_day, start_of
 from services.tasks.domain.decision import Rulebook
 from services.tasks.domain.preview import days_of, moved_by
 from services.tasks.domain.reading import Reader
@@ -20,6 +19,7 @@ from shared.contracts.codec import explain
 from shared.runtime.bearer import Endpoint
 from shared.runtime.clock import Clock
 from shared.runtime.problems import problem
+from shared.workdays.calendar import local_day, start_of
 
 BODY_MAX_BYTES = 100_000
 TASKS_LOOKED_AT = 2_000

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from shared.runtime.settings import ReadingSettings
+from shared.workdays.files import VIETNAM
 
 
 class Settings(ReadingSettings):
@@ -17,7 +18,7 @@ class Settings(ReadingSettings):
     """Real time between looks at what time does."""
     tasks_together: int = Field(80, ge=1)
     """Tasks written and told together; in a backlog some 400 facts, a megabyte."""
-    calendar_file: Path = Path(__file__).with_name("calendars") / "vietnam.yaml"
+    calendar_file: Path = VIETNAM
     policy_file: Path = Path(__file__).with_name("policies") / "default.yaml"
     provinces_dir: str = ""
-    """Folders `H48/calendar.yaml`, `H48/policy.yaml` of provinces with rules of their own. Empty: none."""
+    """Folders of provinces with rules of their own, `H48/calendar.yaml` and `H48/policy.yaml`. Empty: none."""

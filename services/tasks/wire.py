@@ -12,7 +12,6 @@ from pydantic import Field, TypeAdapter
 
 from services.tasks.domain import commands
 from services.tasks.domain.agencies import Agency
-from services.tasks.domain.calendar import start_of
 from services.tasks.domain.deadlines import (
     Boundary,
     ByReferenceRule,
@@ -39,6 +38,7 @@ from shared.contracts.model import Document as WireDocument
 from shared.contracts.model import Part
 from shared.contracts.task_facts import TaskSnapshot
 from shared.contracts.topics import AGENCIES, INDICATORS, TASKS
+from shared.workdays.calendar import start_of
 
 SOURCE = "//dondoc/tasks"
 _TASK = TypeAdapter(Task)

@@ -19,7 +19,6 @@ from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo import WriteConcern
 
-from services.tasks.domain.calendar import ICT
 from services.tasks.domain.deadlines import Boundary, DueRule, FixedRule, OpenEndedRule
 from services.tasks.domain.decision import Rulebook
 from services.tasks.domain.directive import Obligation, tasks_of
@@ -35,6 +34,7 @@ from shared.contracts.topics import SUBMISSIONS
 from shared.runtime.clock import ScaledClock
 from shared.runtime.mongodb import Database
 from shared.runtime.publishing import partition_for
+from shared.workdays.calendar import ICT
 from tests.bench import lives
 from tests.bench.probes import CouldNotMeasureError
 from tests.support.workload import OFFICE, PROVINCE, STANDING, START

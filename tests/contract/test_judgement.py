@@ -10,7 +10,6 @@ from services.reporting.domain.schedule import schedule_at as reported_at
 from services.reporting.ports import Kept
 from services.reporting.wire import task_facts
 from services.tasks import wire
-from services.tasks.domain.calendar import WorkingCalendar
 from services.tasks.domain.commands import (
     AcceptResult,
     Cancel,
@@ -29,6 +28,7 @@ from services.tasks.domain.decide import advance, decide
 from services.tasks.domain.decision import Rules
 from services.tasks.domain.milestones import MilestonePolicy
 from services.tasks.domain.task import STANDING, Result, Schedule, Task
+from shared.workdays.calendar import WorkingCalendar
 from tests.support.builders import AGENCY, PLAIN, REVIEWER, RULES, a_cause, a_document, a_task, at
 from tests.unit.tasks.test_correction import an_obligation
 

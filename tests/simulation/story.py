@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import pydantic_core
 
-from services.tasks.domain.calendar import WorkingCalendar
 from services.tasks.domain.decision import Rulebook, Rules
 from services.tasks.domain.milestones import MilestonePolicy
+from shared.workdays.calendar import WorkingCalendar
 
 START = datetime(2024, 10, 14, 1, 0, tzinfo=UTC)
 LAST = START + timedelta(days=60)

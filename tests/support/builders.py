@@ -4,13 +4,13 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from services.tasks.domain.calendar import WorkingCalendar
 from services.tasks.domain.commands import Command
 from services.tasks.domain.deadlines import POLICIES, Boundary, deadline
 from services.tasks.domain.decide import decide
 from services.tasks.domain.decision import Decision, Rulebook, Rules
 from services.tasks.domain.milestones import MilestonePolicy
 from services.tasks.domain.task import Cause, Document, Task
+from shared.workdays.calendar import WorkingCalendar
 
 PLAIN = WorkingCalendar()
 RULES = Rules(PLAIN, MilestonePolicy())

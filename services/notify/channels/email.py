@@ -5,18 +5,26 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
+from typing import Final
 
 import aiosmtplib
 
-from services.notify.ports import Delivered, Message, Refused, RetryLater, Sent
+from services.notify.domain.retrying import RetryTable
+from services.notify.domain.routing import Recipient, Role
+from services.notify.ports import Contact, Delivered, Message, Refused, RetryLater, Sent
 
 STEP_SECONDS_MAX = 10.0
 MESSAGE_SECONDS_MAX = 30.0
 """Over all steps of one message, and one step more to say goodbye; together below the claim of whoever sends."""
+RETRIES: Final = RetryTable((*(2.0**n for n in range(10)), 600.0), give_up_after=5 * 24 * 3600.0)
+"""1, 2, 4, …, 512 s, then every 600 s, as long as mail servers among themselves keep trying."""
 
 
 class EmailChannel:
     """Sends through one SMTP server. A sender that is no mailbox is a ValueError at once."""
+
+    retries: Final = RETRIES
+    is_optional: Final = False
 
     def __init__(self, *, host: str, port: int, start_tls: bool, sender: str) -> None:
         self._host = host
@@ -27,6 +35,12 @@ class EmailChannel:
             self._from = Address("Đôn đốc", addr_spec=sender)
         except (ValueError, MessageError) as error:
             raise ValueError(f"the sender {sender!r} is no mailbox; write e.g. dondoc@tinh.gov.vn") from error
+
+    def address(self, province: str, recipient: Recipient, contact: Contact | None) -> str | None:
+        """The agency's mailbox; for the head in person the head's own, where there is one."""
+        if contact is None:
+            return None
+        return contact.head_mailbox or contact.mailbox if recipient.role is Role.HEAD else contact.mailbox
 
     async def __call__(self, message: Message) -> Sent:
         """Hand one message to the server. A repeat after a lost answer carries the same Message-ID.
@@ -72,6 +86,9 @@ class EmailChannel:
         mail["Message-ID"] = f"<{message.message_id}@{self._sender.rpartition('@')[2]}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail["Content-Language"] = "vi"
+        if message.kind:
+            # For rules in the reader's mail program. No List-Unsubscribe: nobody signs off from an official duty.
+            mail["X-Dondoc-Kind"] = message.kind
         mail.set_content(message.text)
         mail.add_alternative(message.html, subtype="html")
         return mail

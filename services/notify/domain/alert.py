@@ -75,6 +75,8 @@ class Alert:
     """A milestone that was recorded when a later one of its kind had been reached, as after an outage."""
     contributor: str = ""
     """The cooperating agency whose contribution was judged, which is who hears of it."""
+    continues: bool = False
+    """Its task is a period of a recurring obligation, or was another agency's: that it opens is no new directive."""
     cooperating: tuple[str, ...] = ()
     """Who cooperates in the task, where the policy lets them hear of it."""
 
@@ -98,6 +100,8 @@ class TaskState:
     deadline_version: int
     overdue_since: int
     """The deadline version on which an overdue stands, not taken back; 0 where none does."""
+    given_on: int = 0
+    """The deadline version that the directive, an extension or the like gave; later ones came from a calendar."""
     reminded_on: int = 0
     """The deadline version on which a reminder has fired; 0 where none has."""
     escalation: int = 0

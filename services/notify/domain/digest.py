@@ -177,15 +177,14 @@ def digest(
         lines.setdefault(topic, []).append(_of_task(task, is_new=before.get(task.task_id) != topic.value))
     for alert in _newest(alerts):
         topic = TOPIC_OF[alert.kind]
-        if topic in {Topic.OVERDUE, Topic.DUE_SOON}:
-            # What stands is shown once, from the task itself; what no longer stands is not shown as if it did.
-            if alert.task_id in shown or alert.task_id in states:
-                continue
+        # What stands is shown once, from the task itself: a reminder of what is overdue by now says less.
+        if topic in {Topic.OVERDUE, Topic.DUE_SOON} and alert.task_id in shown:
+            continue
         lines.setdefault(topic, []).append(_of_alert(alert))
     gone = tuple(
-        GoneLine(task_id, task.directive, task.clause, task.title, gone_why(task))
+        GoneLine(task_id, one.directive, one.clause, one.title, gone_why(one))
         for task_id in sorted(before)
-        if task_id not in shown and (task := states.get(task_id)) is not None
+        if task_id not in shown and (one := states.get(task_id)) is not None
     )
     sections = tuple(section(topic, lines[topic]) for topic in Topic if topic in lines)
     return Digest(day, sections, gone, folded, tuple(unreachable))

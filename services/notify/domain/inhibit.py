@@ -1,14 +1,17 @@
 """Whether an alert still deserves to be heard, given the newest that is known of its task."""
 
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.notify.domain.alert import Alert, AlertKind, TaskState
 
-_WORKED_ON = frozenset({"assigned", "in_progress"})
 _CLOSED = frozenset({"completed", "discontinued", "transferred"})
 _NAGGING = frozenset({AlertKind.DUE_SOON, AlertKind.OVERDUE, AlertKind.ESCALATION})
 _ASKING = frozenset({AlertKind.ASSIGNED, AlertKind.RESULT_RETURNED})
 _ALWAYS_HEARD = frozenset({AlertKind.ENDED, AlertKind.OVERDUE_RETRACTED})
+
+RETENTION = timedelta(days=400)
+"""As long as alerts are kept, here and on their topic: nobody is told of what is older."""
 
 
 class Reason(StrEnum):
@@ -21,6 +24,8 @@ class Reason(StrEnum):
     TASK_ENDED = "task_ended"
     DEADLINE_MOVED = "deadline_moved"
     OVERDUE_SAYS_MORE = "overdue_says_more"
+    ESCALATION_SAYS_MORE = "escalation_says_more"
+    TOO_OLD = "too_old"
     SUPERSEDED = "superseded"
     TASK_SUSPENDED = "task_suspended"
     RETRACTED = "retracted"
@@ -29,8 +34,10 @@ class Reason(StrEnum):
     NO_RECIPIENT = "no_recipient"
 
 
-def why(alert: Alert, task: TaskState) -> Reason:
+def why(alert: Alert, task: TaskState, *, now: datetime) -> Reason:
     """Say why this alert is due, or what silences it. Decided when recorded, and again just before sending."""
+    if now - alert.received_at > RETENTION:
+        return Reason.TOO_OLD
     if alert.kind in _ALWAYS_HEARD:
         return Reason.DUE
     if alert.kind is AlertKind.REVIEW_REMINDER:
@@ -38,17 +45,17 @@ def why(alert: Alert, task: TaskState) -> Reason:
     if alert.kind in _NAGGING:
         return _why_nag(alert, task)
     if alert.kind in _ASKING:
-        return Reason.DUE if task.result in _WORKED_ON else _finished(task)
+        return Reason.DUE if task.is_worked_on else _finished(task)
     # News on the deadline and on obstacles matters until the result is judged: it may decide on time or late.
     if task.result in _CLOSED:
         return _finished(task)
-    if alert.kind is AlertKind.EXTENSION_GRANTED and task.deadline_version != alert.deadline_version:
+    if alert.kind is AlertKind.EXTENSION_GRANTED and alert.deadline_version < (task.given_on or task.deadline_version):
         return Reason.DEADLINE_MOVED
     return Reason.DUE
 
 
 def _why_nag(alert: Alert, task: TaskState) -> Reason:
-    if task.result not in _WORKED_ON:
+    if not task.is_worked_on:
         return _finished(task)
     if alert.kind is not AlertKind.DUE_SOON and 0 < task.overdue_since <= alert.deadline_version:
         # A calendar or a correction may have made newer versions since: what stands, stands.
@@ -58,7 +65,7 @@ def _why_nag(alert: Alert, task: TaskState) -> Reason:
     if alert.kind is not AlertKind.DUE_SOON:
         return Reason.RETRACTED
     if task.overdue_since:
-        return Reason.OVERDUE_SAYS_MORE
+        return Reason.ESCALATION_SAYS_MORE if task.escalation else Reason.OVERDUE_SAYS_MORE
     return Reason.SUPERSEDED if alert.superseded else Reason.DUE
 
 

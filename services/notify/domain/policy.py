@@ -1,4 +1,4 @@
-"""What a province has decided about messages: when they may come, how high an escalation goes, how many are too many."""
+"""What a province has decided about messages: when they come, how high an escalation goes, how many are too many."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """Who hears an alert: agencies in roles, from the registry."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -39,18 +39,29 @@ def supervisors(roles: Mapping[str, str]) -> Supervisors:
     return Supervisors(by_role.get("standing"), by_role.get("chairman_office"))
 
 
-def recipients(alert: Alert, above: Supervisors, told: Iterable[Recipient] = ()) -> tuple[Recipient, ...]:
-    """Name the recipients. `told`: who may have heard of the overdue that is being taken back."""
+def recipients(
+    alert: Alert,
+    above: Supervisors,
+    told: Iterable[Recipient] = (),
+    *,
+    levels: Mapping[int, Sequence[Role]],
+    cooperating_hear: Set[AlertKind] = frozenset(),
+) -> tuple[Recipient, ...]:
+    """Name the recipients. `told`: who may have heard of the overdue that is being taken back.
+
+    `levels`: who hears an escalation of which level; beyond the highest one, who hears that.
+    """
     agency = Recipient(alert.agency, Role.AGENCY)
     found: list[Recipient | None]
     match alert.kind:
         case AlertKind.ESCALATION:
-            chain = [
-                Recipient(alert.agency, Role.HEAD),
-                _maybe(above.standing, Role.STANDING),
-                _maybe(above.chairman_office, Role.CHAIRMAN_OFFICE),
-            ]
-            found = [agency, *chain[: alert.level]]
+            in_role = {
+                Role.AGENCY: agency,
+                Role.HEAD: Recipient(alert.agency, Role.HEAD),
+                Role.STANDING: _maybe(above.standing, Role.STANDING),
+                Role.CHAIRMAN_OFFICE: _maybe(above.chairman_office, Role.CHAIRMAN_OFFICE),
+            }
+            found = [in_role[role] for role in levels[min(alert.level, max(levels))] if role in in_role]
         case AlertKind.OVERDUE_RETRACTED:
             found = [*sorted(set(told), key=lambda one: (one.role, one.agency))]
         case AlertKind.REVIEW_REMINDER:
@@ -68,7 +79,9 @@ def recipients(alert: Alert, above: Supervisors, told: Iterable[Recipient] = ())
             found = [_maybe(above.standing, Role.STANDING)]
         case _:
             found = [agency]
-    return tuple(one for one in found if one is not None)
+    if alert.kind in cooperating_hear:
+        found += [Recipient(one, Role.AGENCY) for one in alert.cooperating]
+    return tuple(dict.fromkeys(one for one in found if one is not None))
 
 
 def _maybe(agency: str | None, role: Role) -> Recipient | None:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from services.tasks.domain.calendar import local_day
 from services.tasks.domain.commands import (
     Acknowledge,
     ClearObstacle,
@@ -28,6 +27,7 @@ from services.tasks.domain.task import (
     Task,
 )
 from services.tasks.domain.verdicts import judge, on_obstacle
+from shared.workdays.calendar import local_day
 
 
 def acknowledge(task: Task, _: Acknowledge, cause: Cause, _rules: Rules) -> Decision:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Literal
 
-from services.tasks.domain.calendar import local_day
 from services.tasks.domain.commands import (
     AcceptResult,
     Allocate,
@@ -35,6 +34,7 @@ from services.tasks.domain.task import (
     Task,
 )
 from services.tasks.domain.verdicts import answered, judge, on_obstacle
+from shared.workdays.calendar import local_day
 
 
 def _verdict(task: Task, verdict: Literal["accepted", "returned"], note: str, cause: Cause, kind: FactKind) -> Decision:

@@ -8,8 +8,8 @@ from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from services.tasks.domain.calendar import ICT, WorkingCalendar, end_of, local_day, start_of
 from services.tasks.domain.task import Cause, Deadline, Document, GivenBy, Schedule, Task
+from shared.workdays.calendar import ICT, WorkingCalendar, end_of, local_day, start_of
 
 
 class Boundary(StrEnum):

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from services.tasks.domain.calendar import WorkingCalendar
 from services.tasks.domain.milestones import MilestonePolicy
 from services.tasks.domain.task import Cause, Task
+from shared.workdays.calendar import WorkingCalendar
 
 ENTRIES_MAX = 300
 """Of each kind in one task. A task is one document of at most 16 MB, and people read it."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import lru_cache
 
-from services.tasks.domain.calendar import WorkingCalendar, local_day, start_of
 from services.tasks.domain.task import STANDING, Milestone, MilestoneKind, Result, Task
+from shared.workdays.calendar import WorkingCalendar, local_day, start_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import date
 from itertools import islice
 
-from services.tasks.domain.calendar import WorkingCalendar
 from services.tasks.domain.correction import rescheduled
 from services.tasks.domain.deadlines import DueRule, RecurringRule, single_deadline
 from services.tasks.domain.decision import Rules
 from services.tasks.domain.directive import Obligation
 from services.tasks.domain.recurrence import Period, period_deadline, periods
 from services.tasks.domain.task import Cause, Deadline, Task
+from shared.workdays.calendar import WorkingCalendar
 
 
 @dataclass(frozen=True, slots=True)

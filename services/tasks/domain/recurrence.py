@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from services.tasks.domain.calendar import WorkingCalendar, start_of
 from services.tasks.domain.deadlines import (
     Boundary,
     RecurringRule,
@@ -14,6 +13,7 @@ from services.tasks.domain.deadlines import (
     nominal_day,
 )
 from services.tasks.domain.task import Cause, Deadline
+from shared.workdays.calendar import WorkingCalendar, start_of
 
 _PERIODS_MAX = 40_000
 """A daily rule over 109 years; a rule that yields more is broken."""

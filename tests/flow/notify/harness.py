@@ -1,24 +1,41 @@
 """notify without Kafka and without a mail server: facts in, alerts and messages out, in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import pydantic_core
 
 from services.notify.compose import Composer
-from services.notify.handlers import NotifyHandlers
-from services.notify.ports import AlertWithDeliveries, Delivered, Message, NotifyStore, Sent
+from services.notify.domain import timing
+from services.notify.domain.retrying import RetryTable
+from services.notify.domain.routing import Recipient, Role
+from services.notify.domain.rulebook import Rulebook, Rules
+from services.notify.forming import Forming
+from services.notify.handlers import SLOTS, NotifyHandlers
+from services.notify.lookup import Lookup
+from services.notify.ports import AlertWithDeliveries, Channel, Contact, Delivered, Message, NotifyStore, Sent
+from services.notify.rules import read_rulebook
+from services.notify.sending import Sending
+from services.notify.settings import Settings
 from services.tasks import wire as tasks_wire
 from services.tasks.domain.decision import Fact
 from shared.contracts.codec import decode
 from shared.contracts.topics import AGENCIES, TASKS
-from shared.runtime.clock import ScaledClock
 from shared.runtime.consuming import Received
 from tests.flow.notify.memory import MemoryNotifyStore, MemoryTopic
 from tests.support.builders import REVIEWER, a_cause, at
 
 GROUP_WAIT = 2.0
+GIVE_UP_SECONDS = 5 * 24 * 3600.0
+RETRIES = RetryTable((*(2.0**n for n in range(10)), 600.0), GIVE_UP_SECONDS)
+EVERY_SLOT = tuple(range(SLOTS))
+_SETTINGS = Settings.model_fields
+RULEBOOK: Rulebook = read_rulebook(_SETTINGS["calendar_file"].default, _SETTINGS["notify_policy_file"].default)
+RULES_OF_MESSAGES: Rules = RULEBOOK.of("H48")
+MONDAY = "2024-12-02 09:00"
+"""A working day in office hours, after its digest has left; every fact of the tests lies before it."""
 
 
 class Killed(BaseException):
@@ -33,6 +50,13 @@ class RecordingChannel:
     seen: list[Message] = field(default_factory=list)
     answers: list[Sent | BaseException] = field(default_factory=list)
     by_mailbox: Mapping[str, Sent | BaseException] = field(default_factory=dict)
+    retries: RetryTable = RETRIES
+    is_optional: bool = False
+
+    def address(self, province: str, recipient: Recipient, contact: Contact | None) -> str | None:
+        if contact is None:
+            return None
+        return contact.head_mailbox or contact.mailbox if recipient.role is Role.HEAD else contact.mailbox
 
     async def __call__(self, message: Message) -> Sent:
         self.seen.append(message)
@@ -45,30 +69,64 @@ class RecordingChannel:
 
 
 @dataclass(slots=True)
+class HandClock:
+    """Business time, which tests move."""
+
+    instant: datetime
+
+    def now(self) -> datetime:
+        return self.instant
+
+    def at(self, real: float) -> datetime:
+        return self.instant
+
+
+@dataclass(slots=True)
 class Service:
-    """The parts of notify; `now` is the real time, which tests move."""
+    """The parts of notify; `now` is the real time, `clock` the business time, which tests move."""
 
     store: NotifyStore = field(default_factory=MemoryNotifyStore)
     topic: MemoryTopic = field(default_factory=MemoryTopic)
     email: RecordingChannel = field(default_factory=RecordingChannel)
+    others: dict[str, Channel] = field(default_factory=dict)
     now: float = 1_000.0
+    clock: HandClock = field(default_factory=lambda: HandClock(at(MONDAY)))
     progress: int = 0
+    rulebook: Rulebook = RULEBOOK
     handlers: NotifyHandlers = field(init=False)
+    forming: Forming = field(init=False)
+    sending: Sending = field(init=False)
+    lookup: Lookup = field(init=False)
 
     def __post_init__(self) -> None:
         self.restart()
 
+    @property
+    def channels(self) -> dict[str, Channel]:
+        return {"email": self.email, **self.others}
+
     def restart(self) -> None:
         """Only the store, the topic and the mail server remember."""
+        self.lookup = Lookup(self.store, self.rulebook, monotonic=lambda: self.now)
         self.handlers = NotifyHandlers(
+            self.store, self.topic, self.channels, self.lookup, self.clock, real_time=lambda: self.now
+        )
+        self.forming = Forming(
             self.store,
-            self.topic,
-            {"email": self.email},
-            Composer(board_url="http://b"),
-            ScaledClock(at("2024-12-01 08:00"), 0, 0),
+            self.channels,
+            self.lookup,
+            self.clock,
             group_wait_seconds=GROUP_WAIT,
             real_time=lambda: self.now,
             progress=self._progressed,
+        )
+        self.sending = Sending(
+            self.store,
+            self.channels,
+            Composer(board_url="http://b"),
+            self.lookup,
+            self.clock,
+            real_time=lambda: self.now,
         )
 
     def _progressed(self) -> None:
@@ -80,9 +138,29 @@ class Service:
     async def register(self, *records: Received) -> None:
         await self.handlers.on_records(records)
 
-    async def deliver(self, after: float = GROUP_WAIT) -> int:
-        self.now += after
-        return await self.handlers.deliver([0])
+    def passes(self, seconds: float) -> None:
+        """Time goes on."""
+        self.now += seconds
+        self.clock.instant += timedelta(seconds=seconds)
+
+    def until(self, instant: datetime) -> None:
+        """Time goes on until then."""
+        self.passes((instant - self.clock.instant).total_seconds())
+
+    async def deliver(self, after: float = GROUP_WAIT, slots: Collection[int] = EVERY_SLOT) -> int:
+        """One turn of forming and sending. Returns how many messages were taken."""
+        self.passes(after)
+        before = len(self.email.mails)
+        await self.store.unsettled(slots)
+        await self.forming.turn(slots)
+        while await self.sending.turn(slots):
+            await self.sending.idle()
+        return len(self.email.mails) - before
+
+    async def digest(self) -> int:
+        """The next digest leaves."""
+        self.until(timing.next_digest(self.clock.instant, RULES_OF_MESSAGES))
+        return await self.deliver()
 
     async def listed(self, **wanted: str) -> list[AlertWithDeliveries]:
         return list(await self.store.list_alerts(wanted, after=None, limit=500))

@@ -9,11 +9,11 @@ import pytest
 from starlette.applications import Starlette
 
 from services.tasks.api import TaskApi
-from services.tasks.domain.calendar import WorkingCalendar
 from services.tasks.domain.decision import Rulebook, Rules
 from services.tasks.domain.milestones import MilestonePolicy
 from services.tasks.previews import PreviewApi
 from shared.runtime.clock import ScaledClock
+from shared.workdays.calendar import WorkingCalendar
 from tests.flow.tasks.harness import REGISTRY, Service, directive, obligation
 from tests.flow.tasks.test_reading_tasks import as_described
 from tests.support.builders import RULEBOOK, RULES, at

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from services.tasks.domain.calendar import WorkingCalendar
 from services.tasks.domain.commands import AcceptResult, GrantExtension, SubmitResult
 from services.tasks.domain.correction import align, give_day, reschedule
 from services.tasks.domain.deadlines import (
@@ -29,6 +28,7 @@ from services.tasks.domain.milestones import MilestonePolicy
 from services.tasks.domain.recurrence import opened_by
 from services.tasks.domain.succession import succeed
 from services.tasks.domain.task import GivenBy, Schedule, Task
+from shared.workdays.calendar import WorkingCalendar
 from tests.support.builders import AGENCY, PLAIN, REVIEWER, RULES, a_cause, a_document, a_task, after, at
 
 ISSUED = a_cause("2024-10-14 08:00", "H48.01", "//test#directive")

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.tasks.domain.calendar import WorkingCalendar, end_of
 from services.tasks.domain.commands import AcceptResult, GrantExtension, ReturnResult, SubmitResult
 from services.tasks.domain.deadlines import (
     Boundary,
@@ -22,11 +21,12 @@ from services.tasks.domain.deadlines import (
 from services.tasks.domain.preview import days_of
 from services.tasks.domain.recurrence import next_opening, opened_by, periods
 from services.tasks.domain.task import Schedule
-from services.tasks.rules import read_calendar
-from services.tasks.settings import Settings
+from shared.workdays.calendar import WorkingCalendar, end_of
+from shared.workdays.files import VIETNAM as VIETNAM_FILE
+from shared.workdays.files import read_calendar
 from tests.support.builders import PLAIN, REVIEWER, a_cause, a_document, a_task, after, at
 
-VIETNAM = read_calendar(Settings.model_fields["calendar_file"].default)
+VIETNAM = read_calendar(VIETNAM_FILE)
 
 
 @pytest.mark.parametrize(

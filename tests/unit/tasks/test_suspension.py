@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tasks.domain.calendar import WorkingCalendar
 from services.tasks.domain.commands import (
     AcceptResult,
     Cancel,
@@ -22,6 +21,7 @@ from services.tasks.domain.decide import advance
 from services.tasks.domain.decision import FactKind, Reason, Rules
 from services.tasks.domain.milestones import MilestonePolicy
 from services.tasks.domain.task import CLOCK, GivenBy, Result, Schedule, Task
+from shared.workdays.calendar import WorkingCalendar
 from tests.support.builders import PLAIN, REVIEWER, RULES, a_cause, a_document, a_task, after, at
 
 OFFICE = "H48.01"

@@ -1,0 +1,152 @@
+"""`python -m deploy.pictures`: draws e-mails as their readers see them, into docs/pictures. For developers.
+
+Agencies, clauses and days are those of the notice (deploy/demo/quang-ngai-2024-10.yaml) and of documents it cites; what
+became of them is made up.
+"""
+
+import sys
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Final
+
+from deploy.browser import PATH_VARIABLE, Page, find_chromium
+from deploy.demo.story import load_notice
+from deploy.local.processes import REPOSITORY_ROOT
+from services.notify.compose import ICT, Composer
+from services.notify.domain.alert import Alert, AlertKind
+from services.notify.domain.digest import Digest, Gone, GoneLine, Line, Summary, Topic, Unreachable, section
+from services.notify.domain.routing import Role
+from services.notify.ports import Letter, Message
+
+FOLDER: Final = REPOSITORY_ROOT / "docs" / "pictures"
+WIDE, NARROW = 680, 360
+"""CSS pixels: a mail program's reading pane, a small phone."""
+
+_NOTICE: Final = load_notice(REPOSITORY_ROOT / "deploy" / "demo" / "quang-ngai-2024-10.yaml")
+_TITLES: Final = {str(one["clause"]): str(one["title"]) for one in _NOTICE.directive["obligations"]}
+_AGENCIES: Final = {str(one["code"]): one for one in _NOTICE.agencies}
+_DIRECTIVE: Final = str(_NOTICE.directive["directive"])
+_STANDING: Final = "H48.07"
+_NOW: Final = datetime(2024, 10, 28, 8, 0, tzinfo=ICT)
+_COMPOSER: Final = Composer(board_url="https://dondoc.quangngai.example")
+
+
+def a_letter(agency: str, role: Role) -> Letter:
+    """To one of the notice's agencies."""
+    one = _AGENCIES[agency]
+    return Letter(
+        message_id="hinh-minh-hoa",
+        to="thu@quangngai.example",
+        province=_NOTICE.province,
+        agency=agency,
+        agency_name=one["name"],
+        role=role,
+        head_title=one["head_title"] if role is Role.HEAD else None,
+        names={code: other["name"] for code, other in _AGENCIES.items()},
+    )
+
+
+def _line(clause: str, last_day: date | None, *, agency: str = _STANDING, is_new: bool = False, level: int = 0) -> Line:
+    task_id = f"{_NOTICE.province}/{_DIRECTIVE}/{clause}/{agency}"
+    return Line(task_id, _DIRECTIVE, clause, _TITLES[clause], agency, last_day, is_new, level)
+
+
+def _other(directive: str, clause: str, title: str, last_day: date, *, is_new: bool = False, level: int = 0) -> Line:
+    task_id = f"{_NOTICE.province}/{directive}/{clause}/{_STANDING}"
+    return Line(task_id, directive, clause, title, _STANDING, last_day, is_new, level)
+
+
+def a_digest() -> Message:
+    """The standing agency's, a week after the first deadline of the notice, with most of what a digest can have."""
+    # Saturday the 19th rolls forward to Monday.
+    proposals = date(2024, 10, 21)
+    overdue = [
+        _line("II.2.g", proposals, level=2),
+        _other(
+            "CV-4979-UBND-KGVX-2024",
+            "2",
+            "Báo cáo tiến độ tham mưu thực hiện Chỉ thị số 34/CT-TTg của Thủ tướng Chính phủ",
+            date(2024, 10, 25),
+            is_new=True,
+        ),
+    ]
+    due_soon = [
+        _line("II.2.c", date(2024, 10, 29)),
+        _other(
+            "KH-38-UBND-2024",
+            "III.4",
+            "Đánh giá kết quả thực hiện các chỉ tiêu dịch vụ công trực tuyến toàn trình",
+            date(2024, 10, 31),
+            is_new=True,
+        ),
+    ]
+    done = _line("II.1.h", proposals)
+    sections = (
+        section(Topic.OVERDUE, overdue),
+        section(Topic.DUE_SOON, due_soon),
+        section(Topic.ESCALATION, [_line("II.1.h", proposals, agency="H48.35", level=2)]),
+    )
+    digest = Digest(
+        day=_NOW.date(),
+        sections=sections,
+        gone=(GoneLine(done.task_id, done.directive, done.clause, done.title, Gone.COMPLETED),),
+        folded=4,
+        unreachable=(Unreachable("H48.41", "agency", "email", "no_mailbox", 3),),
+    )
+    return _COMPOSER.digest(a_letter(_STANDING, Role.STANDING), digest, now=_NOW)
+
+
+def an_escalation() -> Message:
+    """To the head of a district whose proposals did not come."""
+    agency, clause = "H48.35", "II.1.h"
+    task_id = f"{_NOTICE.province}/{_DIRECTIVE}/{clause}/{agency}"
+    alert = Alert(
+        alert_id=f"{task_id}:7",
+        kind=AlertKind.ESCALATION,
+        level=2,
+        province=_NOTICE.province,
+        task_id=task_id,
+        seq=7,
+        directive=_DIRECTIVE,
+        clause=clause,
+        agency=agency,
+        reviewer=_STANDING,
+        title=_TITLES[clause],
+        last_day=date(2024, 10, 21),
+        deadline_version=1,
+        forwarded=False,
+        received_at=_NOW,
+    )
+    return _COMPOSER.alerts(a_letter(agency, Role.HEAD), [alert], now=_NOW)
+
+
+def a_summary() -> Message:
+    """The standing agency's month."""
+    overdue = section(Topic.OVERDUE, [_line("II.2.g", date(2024, 10, 21), level=2)])
+    figures = Summary(
+        "2024-10", all=32, completed=6, submitted=2, overdue=1, due_soon=2, others=21, overdue_lines=overdue
+    )
+    return _COMPOSER.summary(a_letter(_STANDING, Role.HEAD), figures, now=_NOW)
+
+
+def main(_: Sequence[str]) -> int:
+    """Exit status 1 without a browser."""
+    chromium = find_chromium()
+    if chromium is None:
+        print(f"no Chromium on this machine: install it (apt-get install chromium), or name it in {PATH_VARIABLE}")
+        return 1
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with Page(chromium) as page:
+        for name, message, width in (
+            ("digest", a_digest(), WIDE),
+            ("digest-360", a_digest(), NARROW),
+            ("escalation", an_escalation(), WIDE),
+        ):
+            page.show(message.html, width=width)
+            page.picture(FOLDER / f"{name}.png")
+            print(f"{FOLDER / name}.png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

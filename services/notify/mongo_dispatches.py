@@ -1,0 +1,344 @@
+"""The outgoing half of MongoNotifyStore: messages, who cannot be reached, silences.
+
+A message's state: `forming` → `open` → `sent`, `failed` or `empty`. Each step is one document; what belongs to it and
+could be cut off by a crash (`settling`, `forming`) is marked first and finished by whoever owns the slot.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import DuplicateKeyError
+
+from services.notify.domain.digest import Unreachable
+from services.notify.domain.dispatch import DIGEST, SUMMARY, Delivery, Desk, Dispatch, Lane
+from services.notify.domain.pipeline import Stage, Step
+from services.notify.domain.routing import Role
+from services.notify.domain.silences import Silence
+from shared.runtime.mongodb import Database, Document
+
+STEPS_KEPT = 20
+"""Of one delivery; the last ones."""
+
+
+class MongoDispatches:
+    """Half of ports.NotifyStore."""
+
+    def __init__(self, database: Database) -> None:
+        self._deliveries = database["deliveries"]
+        self._dispatches = database["dispatches"]
+        self._addresses = database["disabled_addresses"]
+        self._unreachable = database["unreachable"]
+        self._silences = database["silences"]
+
+    async def _prepare_dispatches(self) -> None:
+        await self._dispatches.create_indexes(
+            [
+                IndexModel(
+                    [("channel", ASCENDING), ("p", ASCENDING), ("next_try", ASCENDING)],
+                    partialFilterExpression={"state": "open"},
+                    name="due",
+                ),
+                IndexModel(
+                    [("p", ASCENDING), ("formed_at", ASCENDING)],
+                    partialFilterExpression={"state": "forming"},
+                    name="forming",
+                ),
+                IndexModel(
+                    [("p", ASCENDING)], partialFilterExpression={"settling": {"$exists": True}}, name="settling"
+                ),
+                IndexModel([("desk", ASCENDING), ("channel", ASCENDING), ("formed_on", DESCENDING)], name="by_desk"),
+                IndexModel([("formed_on", ASCENDING)], name="by_age"),
+            ]
+        )
+        await self._silences.create_indexes(
+            [IndexModel([("province", ASCENDING), ("starts_at", DESCENDING)], name="by_province")]
+        )
+
+    # -- forming ---------------------------------------------------------------------------------------------------
+
+    async def open(self, dispatch: Dispatch) -> bool:
+        try:
+            await self._dispatches.insert_one(_dispatch_document(dispatch))
+        except DuplicateKeyError:
+            found = await self._dispatches.find_one({"_id": dispatch.dispatch_id}, {"state": 1})
+            return found is not None and found["state"] == "forming"
+        return True
+
+    async def attach(self, dispatch: Dispatch, deliveries: Sequence[Delivery], step: Step) -> None:
+        await self._deliveries.update_many(
+            {"_id": {"$in": _ids(deliveries)}, "waits": {"$exists": True}},
+            {"$set": {"message_id": dispatch.dispatch_id}, "$unset": {"waits": ""}, "$push": pushed(step)},
+        )
+
+    async def ready(self, dispatch: Dispatch) -> None:
+        await self._dispatches.update_one(
+            {"_id": dispatch.dispatch_id, "state": "forming"}, {"$set": {"state": "open"}}
+        )
+
+    async def unready(self, slots: Collection[int], *, formed_before: float) -> Sequence[Dispatch]:
+        query = {"state": "forming", "p": {"$in": list(slots)}, "formed_at": {"$lt": formed_before}}
+        return [_dispatch(one) async for one in self._dispatches.find(query)]
+
+    async def formed_since(self, desk: Desk, channel: str, since: datetime) -> int:
+        return await self._dispatches.count_documents(
+            {
+                "desk": desk.key,
+                "channel": channel,
+                "formed_on": {"$gt": since},
+                "kind": {"$nin": [DIGEST, SUMMARY]},
+            }
+        )
+
+    async def listed_before(self, desk: Desk, channel: str, day: date) -> Mapping[str, str]:
+        query = {
+            "desk": desk.key,
+            "channel": channel,
+            "kind": DIGEST,
+            "day": {"$lt": day.isoformat()},
+            "listed": {"$exists": True},
+        }
+        found = await self._dispatches.find_one(query, {"listed": 1}, sort=[("formed_on", DESCENDING)])
+        return dict(found["listed"]) if found is not None else {}
+
+    # -- sending ---------------------------------------------------------------------------------------------------
+
+    async def due(
+        self, slots: Collection[int], channel: str, *, now: float, at: datetime, busy: Collection[str], limit: int
+    ) -> Sequence[Dispatch]:
+        query = {
+            "state": "open",
+            "channel": channel,
+            "p": {"$in": list(slots)},
+            "next_try": {"$lte": now},
+            "not_before": {"$lte": at},
+            "desk": {"$nin": list(busy)},
+        }
+        found = self._dispatches.find(query).sort("next_try", ASCENDING).limit(limit)
+        return [_dispatch(one) async for one in found]
+
+    async def claim(self, dispatch: Dispatch, *, until: float) -> Dispatch | None:
+        # Another replica may still believe that the slot is its own; `attempts` decides who was first.
+        outcome = await self._dispatches.update_one(
+            {"_id": dispatch.dispatch_id, "state": "open", "attempts": dispatch.attempts},
+            {"$set": {"next_try": until, "claim": uuid.uuid4().hex}, "$inc": {"attempts": 1}},
+        )
+        return replace(dispatch, attempts=dispatch.attempts + 1) if outcome.modified_count else None
+
+    async def sent(self, dispatch: Dispatch, *, at: datetime, listed: Mapping[str, str] | None = None) -> None:
+        fields: Document = {"sent_at": at, "cause": ""}
+        if listed is not None:
+            fields["listed"] = dict(listed)
+        await self._end(dispatch, "sent", fields)
+
+    async def failed(self, dispatch: Dispatch, cause: str, *, at: datetime) -> None:
+        await self._end(dispatch, "failed", {"cause": cause, "failed_at": at})
+
+    async def empty(self, dispatch: Dispatch) -> None:
+        await self._end(dispatch, "empty", {})
+
+    async def _end(self, dispatch: Dispatch, state: str, fields: Document) -> None:
+        found = await self._dispatches.find_one_and_update(
+            {"_id": dispatch.dispatch_id, "state": "open"},
+            {"$set": {"state": state, "settling": True, **fields}},
+            return_document=True,
+        )
+        if found is not None:
+            await self._settle(found)
+
+    async def _settle(self, document: Document) -> None:
+        """Bring the deliveries of an ended message to its end."""
+        mine = {"message_id": document["_id"], "state": "pending"}
+        match document["state"]:
+            case "sent":
+                change: Document = {
+                    "$set": {"state": "sent", "sent_at": document["sent_at"], "cause": ""},
+                    "$push": pushed(Step(Stage.SEND, "sent")),
+                }
+                await self._deliveries.update_many(mine, change)
+            case "failed":
+                step = Step(Stage.SEND, document["cause"])
+                await self._deliveries.update_many(
+                    mine, {"$set": {"state": "failed", "cause": document["cause"]}, "$push": pushed(step)}
+                )
+        await self._dispatches.update_one({"_id": document["_id"]}, {"$unset": {"settling": ""}})
+
+    async def unsettled(self, slots: Collection[int]) -> int:
+        found = self._dispatches.find({"settling": {"$exists": True}, "p": {"$in": list(slots)}})
+        count = 0
+        async for one in found:
+            await self._settle(one)
+            count += 1
+        return count
+
+    async def postponed(
+        self, dispatch: Dispatch, cause: str, *, until: float, not_before: datetime | None = None
+    ) -> None:
+        fields: Document = {"cause": cause, "next_try": until}
+        if not_before is not None:
+            fields["not_before"] = not_before
+        await self._dispatches.update_one({"_id": dispatch.dispatch_id, "state": "open"}, {"$set": fields})
+
+    async def pending_count(self, slots: Collection[int]) -> int:
+        return await self._dispatches.count_documents({"state": "open", "p": {"$in": list(slots)}})
+
+    # -- who cannot be reached ---------------------------------------------------------------------------------------
+
+    async def disable(self, channel: str, address: str, cause: str, *, at: datetime) -> None:
+        await self._addresses.update_one(
+            {"_id": _address_key(channel, address)}, {"$setOnInsert": {"cause": cause, "at": at}}, upsert=True
+        )
+
+    async def disabled(self, channel: str, address: str) -> str | None:
+        found = await self._addresses.find_one({"_id": _address_key(channel, address)})
+        return str(found["cause"]) if found is not None else None
+
+    async def note_unreachable(self, desk: Desk, role: str, channel: str, cause: str, *, at: datetime) -> None:
+        await self._unreachable.update_one(
+            {"_id": f"{desk.key}|{role}|{channel}"},
+            {
+                "$set": {
+                    "province": desk.province,
+                    "agency": desk.agency,
+                    "role": role,
+                    "channel": channel,
+                    "cause": cause,
+                    "news": True,
+                    "at": at,
+                },
+                "$inc": {"messages": 1},
+            },
+            upsert=True,
+        )
+
+    async def reached(self, desk: Desk, role: str, channel: str) -> None:
+        await self._unreachable.delete_one({"_id": f"{desk.key}|{role}|{channel}"})
+
+    async def unreachable(self, province: str) -> tuple[Sequence[Unreachable], bool]:
+        found = [one async for one in self._unreachable.find({"province": province}).sort("_id", ASCENDING)]
+        rows = [Unreachable(one["agency"], one["role"], one["channel"], one["cause"], one["messages"]) for one in found]
+        return rows, any(one["news"] for one in found)
+
+    async def told_unreachable(self, province: str) -> None:
+        await self._unreachable.update_many({"province": province}, {"$set": {"news": False}})
+
+    # -- silences --------------------------------------------------------------------------------------------------
+
+    async def add_silence(self, silence: Silence) -> Silence:
+        document = {**_silence_document(silence)}
+        key = document.pop("_id")
+        found = await self._silences.find_one_and_update(
+            {"_id": key}, {"$setOnInsert": document}, upsert=True, return_document=True
+        )
+        return _silence(found)
+
+    async def silences(self, province: str, *, active_at: datetime | None = None) -> Sequence[Silence]:
+        query: Document = {"province": province}
+        if active_at is not None:
+            query |= {"starts_at": {"$lte": active_at}, "ends_at": {"$gt": active_at}}
+        found = self._silences.find(query).sort([("starts_at", DESCENDING), ("_id", ASCENDING)])
+        return [_silence(one) async for one in found]
+
+    async def end_silence(self, province: str, silence_id: str, *, at: datetime, digest: datetime) -> Silence | None:
+        key = f"{province}/{silence_id}"
+        await self._silences.update_one({"_id": key, "ends_at": {"$gt": at}}, {"$set": {"ends_at": at}})
+        found = await self._silences.find_one({"_id": key})
+        if found is None:
+            return None
+        held = {"silence": key, "waits": {"$exists": True}}
+        for lane, until in ((Lane.DIGEST, digest), (Lane.OWN, at)):
+            await self._deliveries.update_many(
+                {**held, "lane": lane.value, "not_before": {"$gt": until}},
+                {"$set": {"not_before": until}, "$unset": {"silence": ""}},
+            )
+        return _silence(found)
+
+
+def pushed(step: Step) -> Document:
+    """`$push` of a step."""
+    return {"steps": {"$each": [[step.stage.value, step.reason]], "$slice": -STEPS_KEPT}}
+
+
+def _ids(deliveries: Sequence[Delivery]) -> list[str]:
+    return [one.delivery_id for one in deliveries]
+
+
+def _address_key(channel: str, address: str) -> str:
+    """Addresses are personal data, or secret: only a hash of one is kept here."""
+    return f"{channel}:{hashlib.sha256(address.encode()).hexdigest()}"
+
+
+def _dispatch_document(one: Dispatch) -> Document:
+    return {
+        "_id": one.dispatch_id,
+        "p": one.slot,
+        "desk": one.desk.key,
+        "province": one.desk.province,
+        "agency": one.desk.agency,
+        "head": one.desk.is_head,
+        "role": one.role.value,
+        "channel": one.channel,
+        "kind": one.kind,
+        "level": one.level,
+        "day": one.day.isoformat() if one.day else None,
+        "month": one.month,
+        "passes": one.passes,
+        "formed_at": one.formed_at,
+        "formed_on": one.formed_on,
+        "not_before": one.formed_on,
+        "next_try": one.formed_at,
+        "attempts": 0,
+        "state": "forming",
+        "cause": "",
+    }
+
+
+def _dispatch(document: Mapping[str, Any]) -> Dispatch:
+    return Dispatch(
+        document["_id"],
+        Desk(document["province"], document["agency"], document["head"]),
+        Role(document["role"]),
+        document["channel"],
+        document["kind"],
+        document["p"],
+        document["formed_at"],
+        document["level"],
+        date.fromisoformat(document["day"]) if document["day"] else None,
+        document["month"],
+        document["formed_on"],
+        document["passes"],
+        document["attempts"],
+    )
+
+
+def _silence_document(one: Silence) -> Document:
+    return {
+        "_id": f"{one.province}/{one.silence_id}",
+        "province": one.province,
+        "silence_id": one.silence_id,
+        "agency": one.agency,
+        "directive": one.directive,
+        "task_id": one.task_id,
+        "reason": one.reason,
+        "by": one.by,
+        "starts_at": one.starts_at,
+        "ends_at": one.ends_at,
+    }
+
+
+def _silence(document: Mapping[str, Any]) -> Silence:
+    return Silence(
+        document["silence_id"],
+        document["province"],
+        document["agency"],
+        document["directive"],
+        document["task_id"],
+        document["reason"],
+        document["by"],
+        document["starts_at"],
+        document["ends_at"],
+    )

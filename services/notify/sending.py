@@ -1,0 +1,300 @@
+"""Sending: claim → look at each task again → compose → hand over → note. A slow channel or desk holds up no other."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+
+import structlog
+
+from services.notify import metrics
+from services.notify.domain import timing
+from services.notify.domain.alert import TaskState
+from services.notify.domain.digest import Digest, Line, Summary, Topic, digest, section
+from services.notify.domain.dispatch import DIGEST, SUMMARY, Delivery, Dispatch
+from services.notify.domain.inhibit import Reason, why
+from services.notify.domain.pipeline import Stage, Step
+from services.notify.domain.registry import Registry
+from services.notify.domain.routing import Recipient, Role
+from services.notify.handlers import contact
+from services.notify.lookup import Lookup
+from services.notify.ports import (
+    Channel,
+    Compose,
+    Delivered,
+    Letter,
+    Message,
+    NotifyStore,
+    Refused,
+    RetryLater,
+    Sent,
+)
+from shared.runtime.clock import Clock
+from shared.runtime.errors import is_transient
+from shared.workdays.calendar import local_day
+
+log = structlog.get_logger()
+
+# All in real time: a rehearsal's clock may run 100,000 times as fast, mail servers do not.
+SENDERS_MAX = 8
+"""Messages on their way at once over one channel, each to another desk: a slow server must not be flooded."""
+CLAIM_SECONDS = 60.0
+"""Longer than any channel takes over a message; a crash in between costs this much delay and no message."""
+STOP_SECONDS_MAX = 5.0
+
+
+class Sending:
+    """The last third of the pipeline."""
+
+    def __init__(
+        self,
+        store: NotifyStore,
+        channels: Mapping[str, Channel],
+        compose: Compose,
+        lookup: Lookup,
+        clock: Clock,
+        *,
+        real_time: Callable[[], float] = time.time,
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`progress` is called for each message that was handled: a turn may take long and still not be stuck."""
+        self._store = store
+        self._channels = channels
+        self._compose = compose
+        self._lookup = lookup
+        self._clock = clock
+        self._real_time = real_time
+        self._progress = progress
+        self._on_their_way: dict[str, dict[str, asyncio.Task[None]]] = {name: {} for name in channels}
+
+    async def turn(self, slots: Collection[int]) -> int:
+        """Start what is due and has a sender free. Returns how many messages. What went wrong before is raised here."""
+        self._raise_failures()
+        started = 0
+        for name, under_way in self._on_their_way.items():
+            free = SENDERS_MAX - len(under_way)
+            if free <= 0:
+                continue
+            due = await self._store.due(
+                slots, name, now=self._real_time(), at=self._clock.now(), busy=tuple(under_way), limit=free
+            )
+            for one in due:
+                # One desk, one message at a time: whoever is slow, or has much to hear, takes no more than one sender.
+                if one.desk.key in under_way:
+                    continue
+                under_way[one.desk.key] = asyncio.create_task(self._send(one))
+                started += 1
+        return started
+
+    async def idle(self) -> None:
+        """Wait until nothing is on its way."""
+        while tasks := [task for under_way in self._on_their_way.values() for task in under_way.values()]:
+            await asyncio.wait(tasks)
+            self._raise_failures()
+
+    async def stop(self) -> None:
+        """Let what is on its way arrive, but not for ever: what is given up is repeated under its id."""
+        tasks = [task for under_way in self._on_their_way.values() for task in under_way.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_SECONDS_MAX)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _raise_failures(self) -> None:
+        for under_way in self._on_their_way.values():
+            for desk, task in list(under_way.items()):
+                if task.done():
+                    del under_way[desk]
+                    if not task.cancelled() and (error := task.exception()) is not None:
+                        raise error
+
+    async def _send(self, dispatch: Dispatch) -> None:
+        now = self._clock.now()
+        rules = self._lookup.rules(dispatch.desk.province)
+        opens = timing.office_opens(now, rules)
+        if not dispatch.passes and opens > now:
+            await self._store.postponed(dispatch, "office_closed", until=self._real_time(), not_before=opens)
+            return
+        # Written down first: whatever happens from here on, it may have been heard, and a repeat is this message.
+        claimed = await self._store.claim(dispatch, until=self._real_time() + CLAIM_SECONDS)
+        if claimed is None:
+            return
+        with metrics.SEND_SECONDS.labels(dispatch.channel).time():
+            listed, outcome = await self._attempt(claimed, now)
+        await self._note(claimed, outcome, listed)
+        self._progress()
+
+    async def _attempt(self, dispatch: Dispatch, now: datetime) -> tuple[Mapping[str, str] | None, Sent | None]:
+        """What its digest lists, and what became of it; None where nothing was left to be said."""
+        try:
+            registry = await self._lookup.registry(dispatch.desk.province)
+            message, content = await self._written(dispatch, registry, now)
+            if message is None:
+                return None, None
+            listed = content.listed if content is not None else None
+            if not message.to:
+                return listed, Refused("no_contact")
+            return listed, await self._channels[dispatch.channel](message)
+        # Our own bug in one message: it is kept and tried again, for a release that mends it; the others go out.
+        except Exception as error:
+            if is_transient(error):
+                return None, RetryLater(type(error).__name__)
+            log.exception("message.failed", kind=dispatch.kind, agency=dispatch.desk.agency)
+            return None, RetryLater("bug")
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    async def _written(
+        self, dispatch: Dispatch, registry: Registry, now: datetime
+    ) -> tuple[Message | None, Digest | None]:
+        letter = self._letter(dispatch, registry)
+        if dispatch.kind == SUMMARY:
+            return self._compose.summary(letter, await self._summary(dispatch), now=now), None
+        deliveries, known = await self._still_due(dispatch, now)
+        if dispatch.kind == DIGEST:
+            content = await self._digest(dispatch, deliveries, known, registry, now)
+            return (self._compose.digest(letter, content, now=now), content) if content is not None else (None, None)
+        if not deliveries:
+            return None, None
+        return self._compose.alerts(letter, [one.alert for one in deliveries], now=now), None
+
+    async def _still_due(self, dispatch: Dispatch, now: datetime) -> tuple[list[Delivery], Mapping[str, TaskState]]:
+        """A task that was finished since the message was formed must not be nagged about."""
+        deliveries = await self._store.deliveries_of(dispatch.dispatch_id)
+        known = await self._store.tasks({one.alert.task_id for one in deliveries})
+        due: list[Delivery] = []
+        silenced: dict[Reason, list[Delivery]] = {}
+        for one in deliveries:
+            reason = why(one.alert, known[one.alert.task_id], now=now)
+            if reason is Reason.DUE:
+                due.append(one)
+            else:
+                silenced.setdefault(reason, []).append(one)
+        for reason, some in silenced.items():
+            await self._store.suppress(some, Step(Stage.INHIBIT, reason.value), heard=dispatch.attempts > 1)
+            metrics.DELIVERIES.labels(dispatch.channel, "suppressed").inc(len(some))
+        return due, known
+
+    async def _digest(
+        self,
+        dispatch: Dispatch,
+        deliveries: Sequence[Delivery],
+        known: Mapping[str, TaskState],
+        registry: Registry,
+        now: datetime,
+    ) -> Digest | None:
+        desk, day = dispatch.desk, dispatch.day or local_day(now)
+        is_standing = not desk.is_head and registry.supervisors(local_day(now)).standing == desk.agency
+        rows, is_news = await self._store.unreachable(desk.province) if is_standing else ((), False)
+        if not deliveries and not is_news:
+            return None
+        before = await self._store.listed_before(desk, dispatch.channel, day)
+        return digest(
+            day=day,
+            standing=() if desk.is_head else await self._store.standing(desk.province, desk.agency),
+            alerts=[one.alert for one in deliveries],
+            before=before,
+            states={**await self._store.tasks(set(before)), **known},
+            folded=sum(one.is_folded for one in deliveries),
+            unreachable=rows,
+        )
+
+    async def _summary(self, dispatch: Dispatch) -> Summary:
+        desk = dispatch.desk
+        counts = await self._store.counts(desk.province, desk.agency)
+        lines = [
+            Line(one.task_id, one.directive, one.clause, one.title, one.agency, one.last_day, False, one.escalation)
+            for one in await self._store.standing(desk.province, desk.agency)
+            if one.overdue_since
+        ]
+        others = counts.all - counts.completed - counts.submitted - counts.overdue - counts.due_soon
+        return Summary(
+            dispatch.month,
+            counts.all,
+            counts.completed,
+            counts.submitted,
+            counts.overdue,
+            counts.due_soon,
+            others,
+            section(Topic.OVERDUE, lines) if lines else None,
+        )
+
+    def _letter(self, dispatch: Dispatch, registry: Registry) -> Letter:
+        desk = dispatch.desk
+        record = registry.get(desk.agency)
+        in_person = dispatch.role is Role.HEAD and record is not None
+        return Letter(
+            dispatch.dispatch_id,
+            self._address(dispatch, registry) or "",
+            desk.province,
+            desk.agency,
+            record.name if record is not None else desk.agency,
+            dispatch.role,
+            record.head_title if record is not None and in_person else None,
+            registry.names,
+        )
+
+    def _address(self, dispatch: Dispatch, registry: Registry) -> str | None:
+        desk = dispatch.desk
+        channel = self._channels[dispatch.channel]
+        return channel.address(desk.province, Recipient(desk.agency, dispatch.role), contact(registry, desk.agency))
+
+    # -- noting ----------------------------------------------------------------------------------------------------
+
+    async def _note(self, dispatch: Dispatch, outcome: Sent | None, listed: Mapping[str, str] | None) -> None:
+        cause = ""
+        match outcome:
+            case None:
+                name = "empty"
+                await self._store.empty(dispatch)
+            case Delivered():
+                name = "sent"
+                await self._sent(dispatch, listed)
+            case RetryLater(cause, asked):
+                now = self._real_time()
+                retries = self._channels[dispatch.channel].retries
+                wait = retries.wait(dispatch.attempts, age=now - dispatch.formed_at, asked=asked)
+                if wait is None:
+                    name = "failed"
+                    await self._failed(dispatch, cause)
+                else:
+                    name = "postponed"
+                    await self._store.postponed(dispatch, cause, until=now + wait)
+            case Refused(cause, disables):
+                name = "failed"
+                if disables:
+                    await self._disable(dispatch, cause)
+                await self._failed(dispatch, cause)
+        metrics.MESSAGES.labels(dispatch.channel, name).inc()
+        log.info(
+            "message.handled",
+            outcome=name,
+            channel=dispatch.channel,
+            kind=dispatch.kind,
+            agency=dispatch.desk.agency,
+            role=dispatch.role,
+            message_id=dispatch.dispatch_id,
+            attempts=dispatch.attempts,
+            cause=cause,
+        )
+
+    async def _sent(self, dispatch: Dispatch, listed: Mapping[str, str] | None) -> None:
+        desk = dispatch.desk
+        await self._store.sent(dispatch, at=self._clock.now(), listed=listed)
+        await self._store.reached(desk, dispatch.role.value, dispatch.channel)
+        if dispatch.kind == DIGEST:
+            registry = await self._lookup.registry(desk.province)
+            if registry.supervisors(local_day(self._clock.now())).standing == desk.agency:
+                await self._store.told_unreachable(desk.province)
+
+    async def _failed(self, dispatch: Dispatch, cause: str) -> None:
+        now = self._clock.now()
+        await self._store.failed(dispatch, cause, at=now)
+        await self._store.note_unreachable(dispatch.desk, dispatch.role.value, dispatch.channel, cause, at=now)
+
+    async def _disable(self, dispatch: Dispatch, cause: str) -> None:
+        registry = await self._lookup.registry(dispatch.desk.province)
+        address = self._address(dispatch, registry)
+        if address is not None:
+            await self._store.disable(dispatch.channel, address, cause, at=self._clock.now())
