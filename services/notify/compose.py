@@ -132,7 +132,7 @@ _GONE = {
     Gone.SUSPENDED: "tạm dừng",
     Gone.ENDED: "không tiếp tục thực hiện",
 }
-_ROLES = {
+_ROLES: dict[str, str] = {
     Role.AGENCY: "cơ quan",
     Role.HEAD: "người đứng đầu",
     Role.STANDING: "cơ quan thường trực",
@@ -482,10 +482,9 @@ def _digest_figures(digest: Digest) -> str:
 
 
 def _unreachable(one: Unreachable, letter: Letter) -> dict[str, Any]:
-    roles: Mapping[str, str] = _ROLES
     return {
         "agency": _name(one.agency, letter),
-        "role": roles.get(one.role, one.role),
+        "role": _ROLES.get(one.role, one.role),
         "channel": _CHANNELS.get(one.channel, one.channel),
         "cause": _CAUSES.get(one.cause, f"máy chủ không nhận ({one.cause})"),
         "messages": one.messages,

@@ -276,13 +276,13 @@ class Forming:
 
     async def _unreachable(self, province: str, slots: Collection[int], now: datetime) -> int:
         """A digest for the standing agency where nothing else asks for one, but somebody could not be reached."""
-        _, is_news = await self._store.unreachable(province)
+        _, news = await self._store.unreachable(province)
         standing = (await self._lookup.registry(province)).supervisors(local_day(now)).standing
-        if not is_news or standing is None or slot_of(province, standing, SLOTS) not in slots:
+        if news is None or standing is None or slot_of(province, standing, SLOTS) not in slots:
             return 0
         rules = self._lookup.rules(province)
         day = timing.digest_day(now, rules)
-        if day != local_day(now):
+        if day != local_day(now) or news >= timing.digest_leaves(day, rules):
             return 0
         desk = Desk(province, standing)
         formed = 0

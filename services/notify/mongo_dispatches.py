@@ -198,33 +198,28 @@ class MongoDispatches:
         return str(found["cause"]) if found is not None else None
 
     async def note_unreachable(self, desk: Desk, role: str, channel: str, cause: str, *, at: datetime) -> None:
-        await self._unreachable.update_one(
-            {"_id": f"{desk.key}|{role}|{channel}"},
-            {
-                "$set": {
-                    "province": desk.province,
-                    "agency": desk.agency,
-                    "role": role,
-                    "channel": channel,
-                    "cause": cause,
-                    "news": True,
-                    "at": at,
-                },
-                "$inc": {"messages": 1},
-            },
-            upsert=True,
-        )
+        key = {"_id": f"{desk.key}|{role}|{channel}"}
+        fields = {
+            "province": desk.province,
+            "agency": desk.agency,
+            "role": role,
+            "channel": channel,
+            "cause": cause,
+            "news": {"$ifNull": ["$news", at]},
+            "messages": {"$add": [{"$ifNull": ["$messages", 0]}, 1]},
+        }
+        await self._unreachable.update_one(key, [{"$set": fields}], upsert=True)
 
     async def reached(self, desk: Desk, role: str, channel: str) -> None:
         await self._unreachable.delete_one({"_id": f"{desk.key}|{role}|{channel}"})
 
-    async def unreachable(self, province: str) -> tuple[Sequence[Unreachable], bool]:
+    async def unreachable(self, province: str) -> tuple[Sequence[Unreachable], datetime | None]:
         found = [one async for one in self._unreachable.find({"province": province}).sort("_id", ASCENDING)]
         rows = [Unreachable(one["agency"], one["role"], one["channel"], one["cause"], one["messages"]) for one in found]
-        return rows, any(one["news"] for one in found)
+        return rows, min((one["news"] for one in found if one["news"] is not None), default=None)
 
     async def told_unreachable(self, province: str) -> None:
-        await self._unreachable.update_many({"province": province}, {"$set": {"news": False}})
+        await self._unreachable.update_many({"province": province}, {"$set": {"news": None}})
 
     # -- silences --------------------------------------------------------------------------------------------------
 

@@ -373,8 +373,8 @@ class NotifyStore(Protocol):
         """It was reached again."""
         ...
 
-    async def unreachable(self, province: str) -> tuple[Sequence[Unreachable], bool]:
-        """Who cannot be reached, and whether some of it is news to the standing agency."""
+    async def unreachable(self, province: str) -> tuple[Sequence[Unreachable], datetime | None]:
+        """Who cannot be reached, and since when there is news of it for the standing agency; None for no news."""
         ...
 
     async def told_unreachable(self, province: str) -> None:

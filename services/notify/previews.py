@@ -57,7 +57,7 @@ class Previews:
         ]
         before = await self._store.listed_before(desk, channel, day)
         is_standing = registry.supervisors(day).standing == agency
-        rows, is_news = await self._store.unreachable(province) if is_standing else ((), False)
+        rows, news = await self._store.unreachable(province) if is_standing else ((), None)
         content = digest(
             day=day,
             standing=await self._store.standing(province, agency),
@@ -68,4 +68,4 @@ class Previews:
             unreachable=rows,
         )
         letter = Letter(MESSAGE_ID, "", province, agency, record.name, Role.AGENCY, None, registry.names)
-        return self._compose.digest(letter, content, now=leaves), leaves, bool(going) or is_news
+        return self._compose.digest(letter, content, now=leaves), leaves, bool(going) or news is not None

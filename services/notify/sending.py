@@ -186,8 +186,8 @@ class Sending:
     ) -> Digest | None:
         desk, day = dispatch.desk, dispatch.day or local_day(now)
         is_standing = not desk.is_head and registry.supervisors(local_day(now)).standing == desk.agency
-        rows, is_news = await self._store.unreachable(desk.province) if is_standing else ((), False)
-        if not deliveries and not is_news:
+        rows, news = await self._store.unreachable(desk.province) if is_standing else ((), None)
+        if not deliveries and news is None:
             return None
         before = await self._store.listed_before(desk, dispatch.channel, day)
         return digest(

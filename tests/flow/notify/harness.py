@@ -7,8 +7,10 @@ from typing import Any
 
 import pydantic_core
 
+from services.notify.api import AlertApi
 from services.notify.compose import Composer
 from services.notify.domain import timing
+from services.notify.domain.dispatch import slot_of
 from services.notify.domain.retrying import RetryTable
 from services.notify.domain.routing import Recipient, Role
 from services.notify.domain.rulebook import Rulebook, Rules
@@ -23,6 +25,7 @@ from services.tasks import wire as tasks_wire
 from services.tasks.domain.decision import Fact
 from shared.contracts.codec import decode
 from shared.contracts.topics import AGENCIES, TASKS
+from shared.runtime.bearer import Verify
 from shared.runtime.consuming import Received
 from tests.flow.notify.memory import MemoryNotifyStore, MemoryTopic
 from tests.support.builders import REVIEWER, a_cause, at
@@ -162,6 +165,11 @@ class Service:
         self.until(timing.next_digest(self.clock.instant, RULES_OF_MESSAGES))
         return await self.deliver()
 
+    def api(self, verify: Verify | None = None) -> AlertApi:
+        return AlertApi(
+            self.store, self.lookup, self.channels, Composer(board_url="http://b"), self.clock, verify=verify
+        )
+
     async def listed(self, **wanted: str) -> list[AlertWithDeliveries]:
         return list(await self.store.list_alerts(wanted, after=None, limit=500))
 
@@ -173,6 +181,10 @@ class Service:
     def subjects(self) -> list[tuple[str, str]]:
         """Mailbox and what the subject says between `]` and `–`."""
         return [(mail.to, mail.subject.split("]")[1].split("–")[0].strip()) for mail in self.email.mails]
+
+
+def slot_of_agency(code: str) -> int:
+    return slot_of("H48", code, SLOTS)
 
 
 async def a_service() -> Service:

@@ -51,7 +51,7 @@ class _Sent:
 class _Out:
     row: Unreachable
     province: str
-    is_news: bool = True
+    news: datetime | None
 
 
 class MemoryNotifyStore:
@@ -171,9 +171,7 @@ class MemoryNotifyStore:
     async def waiting_of(self, task_ids: Collection[str]) -> Sequence[Delivery]:
         return [row.delivery for row in self._waiting() if row.delivery.alert.task_id in task_ids]
 
-    async def hold(
-        self, deliveries: Sequence[Delivery], step: Step, *, until: datetime, silence_id: str = ""
-    ) -> None:
+    async def hold(self, deliveries: Sequence[Delivery], step: Step, *, until: datetime, silence_id: str = "") -> None:
         for row in self._waiting_rows(deliveries):
             row.not_before = until
             row.silence_id = silence_id or row.silence_id
@@ -282,7 +280,9 @@ class MemoryNotifyStore:
         return message.dispatch
 
     async def deliveries_of(self, dispatch_id: str) -> Sequence[Delivery]:
-        found = [row.delivery for row in self._rows.values() if row.message_id == dispatch_id and row.state == "pending"]
+        found = [
+            row.delivery for row in self._rows.values() if row.message_id == dispatch_id and row.state == "pending"
+        ]
         return sorted(found, key=lambda one: one.delivery_id)
 
     async def sent(self, dispatch: Dispatch, *, at: datetime, listed: Mapping[str, str] | None = None) -> None:
@@ -341,19 +341,20 @@ class MemoryNotifyStore:
         known = self._out.get((desk.key, role, channel))
         messages = known.row.messages + 1 if known is not None else 1
         row = Unreachable(desk.agency, role, channel, cause, messages)
-        self._out[desk.key, role, channel] = _Out(row, desk.province)
+        news = known.news if known is not None and known.news is not None else at
+        self._out[desk.key, role, channel] = _Out(row, desk.province, news)
 
     async def reached(self, desk: Desk, role: str, channel: str) -> None:
         self._out.pop((desk.key, role, channel), None)
 
-    async def unreachable(self, province: str) -> tuple[Sequence[Unreachable], bool]:
+    async def unreachable(self, province: str) -> tuple[Sequence[Unreachable], datetime | None]:
         found = [one for _, one in sorted(self._out.items()) if one.province == province]
-        return [one.row for one in found], any(one.is_news for one in found)
+        return [one.row for one in found], min((one.news for one in found if one.news is not None), default=None)
 
     async def told_unreachable(self, province: str) -> None:
         for one in self._out.values():
             if one.province == province:
-                one.is_news = False
+                one.news = None
 
     # -- what officers ask for -----------------------------------------------------------------------------------------
 

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from services.notify.api import AlertApi
+from services.notify.domain import timing
 from services.notify.domain.alert import KIND_OF_FACT, AlertKind
-from services.notify.handlers import CLAIM_SECONDS, GIVE_UP_SECONDS, LEFTOVER_AFTER_SECONDS, UNKNOWN_AGENCY_SECONDS
-from services.notify.ports import Message, Refused, RetryLater
+from services.notify.forming import UNKNOWN_AGENCY_SECONDS
+from services.notify.handlers import LEFTOVER_AFTER_SECONDS
+from services.notify.ports import Letter, Message, Refused, RetryLater
+from services.notify.sending import CLAIM_SECONDS
 from services.tasks.domain.commands import (
     AcceptResult,
     Cancel,
@@ -26,8 +28,17 @@ from services.tasks.domain.commands import (
 from services.tasks.domain.decide import advance, assign, decide
 from services.tasks.domain.decision import Fact, FactKind
 from services.tasks.domain.task import Task
-from shared.runtime.clock import ScaledClock
-from tests.flow.notify.harness import Killed, Service, a_service, an_agency, records
+from tests.flow.notify.harness import (
+    EVERY_SLOT,
+    GIVE_UP_SECONDS,
+    GROUP_WAIT,
+    RULES_OF_MESSAGES,
+    Killed,
+    Service,
+    a_service,
+    an_agency,
+    slot_of_agency,
+)
 from tests.support.builders import REVIEWER, RULES, a_cause, a_document, a_task, at
 
 SUBMIT = SubmitResult(a_document(), "", 0, None)
@@ -73,7 +84,7 @@ async def test_an_overdue_is_told_once_and_mailed_to_the_agency(service: Service
     _, facts = by(a_task(), OVERDUE_AT)
 
     await service.on(*facts)
-    await service.deliver()
+    await service.digest()
 
     assert [(one.kind.value, one.outcome, one.reason) for one in service.topic.alerts()] == [
         ("due_soon", "silent", "overdue_says_more"),
@@ -81,7 +92,7 @@ async def test_an_overdue_is_told_once_and_mailed_to_the_agency(service: Service
         ("due_soon", "silent", "overdue_says_more"),
         ("overdue", "notify", "due"),
     ]
-    assert service.subjects() == [("agency@x.example", "Quá hạn 1 nhiệm vụ")]
+    assert service.subjects() == [("agency@x.example", "Bản tin ngày 03/12/2024: 1 quá hạn")]
 
 
 async def test_reminders_of_one_task_that_come_at_once_are_one_line_of_one_message(service: Service) -> None:
@@ -90,9 +101,9 @@ async def test_reminders_of_one_task_that_come_at_once_are_one_line_of_one_messa
     assert len(reminders) == 3
 
     await service.on(*reminders)
-    await service.deliver()
+    await service.digest()
 
-    assert service.subjects() == [("agency@x.example", "Nhắc hạn 1 nhiệm vụ")]
+    assert service.subjects() == [("agency@x.example", "Bản tin ngày 03/12/2024: 1 sắp đến hạn")]
     assert {state for _, state, _ in await service.deliveries()} == {"sent"}
 
 
@@ -120,7 +131,7 @@ async def test_after_an_outage_only_the_latest_of_each_kind_is_told(service: Ser
 
     told = [(one.kind.value, one.level, one.outcome, one.reason) for one in service.topic.alerts()]
     assert told == [
-        *[("due_soon", 0, "silent", "overdue_says_more")] * 3,
+        *[("due_soon", 0, "silent", "escalation_says_more")] * 3,
         ("overdue", 0, "notify", "due"),
         ("escalation", 1, "silent", "superseded"),
         ("escalation", 2, "silent", "superseded"),
@@ -148,11 +159,12 @@ async def test_a_returned_result_and_an_obstacle_are_heard_by_those_who_must_act
 
     await service.on(*returned.facts, *raised.facts)
     await service.deliver()
+    assert service.subjects() == [("agency@x.example", "Trả lại kết quả 1 nhiệm vụ")]
+    await service.digest()
 
-    assert set(service.subjects()) == {
-        ("agency@x.example", "Trả lại kết quả 1 nhiệm vụ"),
-        ("standing@x.example", "Khó khăn, vướng mắc ở 1 nhiệm vụ"),
-    }
+    [digest] = [mail for mail in service.email.mails if mail.kind == "digest"]
+    assert digest.to == "standing@x.example"
+    assert [(one["topic"], one["count"]) for one in digest.data["sections"]] == [("obstacle", 1)]
 
 
 async def test_what_the_agency_did_itself_alerts_nobody(service: Service) -> None:
@@ -184,12 +196,27 @@ async def test_many_tasks_of_one_directive_are_one_message(service: Service) -> 
 
 
 async def test_facts_that_arrive_slowly_are_one_message_all_the_same(service: Service) -> None:
-    for number in range(4):
+    for number in range(10):
         await service.on(*assigned(f"II.5-{number}"))
-        service.now += 0.5
+        assert await service.deliver(after=GROUP_WAIT - 0.1) == 0
 
-    assert await service.deliver(after=0) == 1
-    assert service.subjects() == [("agency@x.example", "Giao 4 nhiệm vụ")]
+    assert await service.deliver(after=GROUP_WAIT) == 1
+    assert service.subjects() == [("agency@x.example", "Giao 10 nhiệm vụ")]
+
+
+async def test_a_directive_that_never_ends_is_one_message_after_a_minute_and_the_rest_comes_with_the_digest(
+    service: Service,
+) -> None:
+    for number in range(80):
+        await service.on(*assigned(f"II.5-{number}"))
+        await service.deliver(after=1)
+    await service.deliver()
+    announced = service.subjects()
+    await service.digest()
+
+    assert announced == [("agency@x.example", "Giao 60 nhiệm vụ")]
+    digest = service.email.mails[-1]
+    assert [(one["topic"], one["count"]) for one in digest.data["sections"]] == [("assigned", 20)]
 
 
 async def test_nothing_is_sent_before_others_had_time_to_join(service: Service) -> None:
@@ -197,14 +224,15 @@ async def test_nothing_is_sent_before_others_had_time_to_join(service: Service) 
 
     assert await service.deliver(after=1.9) == 0
     assert await service.deliver(after=0.1) == 1
-    assert service.progress == 1
+    assert service.progress > 0
 
 
-async def test_another_replicas_partitions_are_left_alone(service: Service) -> None:
-    await service.handlers.on_records(records(*assigned("II.5-1"), partition=7))
+async def test_an_agencys_messages_are_one_replicas_whatever_partition_its_tasks_are_in(service: Service) -> None:
+    mine = slot_of_agency("H48.21")
+    await service.on(*assigned("II.5-1"))
 
-    assert await service.deliver(after=10) == 0
-    assert await service.handlers.deliver([7]) == 1
+    assert await service.deliver(after=10, slots=[one for one in range(12) if one != mine]) == 0
+    assert await service.deliver(after=0, slots=[mine]) == 1
 
 
 # -- once ----------------------------------------------------------------------------------------------------------
@@ -213,11 +241,11 @@ async def test_another_replicas_partitions_are_left_alone(service: Service) -> N
 async def test_a_redelivered_fact_alerts_and_mails_nobody_twice(service: Service) -> None:
     _, facts = by(a_task(), OVERDUE_AT)
     await service.on(*facts, *facts)
-    await service.deliver()
+    await service.digest()
     alerts, mails = list(service.topic.values), list(service.email.mails)
 
     await service.on(*facts)
-    await service.deliver()
+    await service.digest()
 
     assert len(alerts) == 4
     assert service.topic.values == alerts
@@ -267,9 +295,11 @@ async def test_a_crash_between_sending_and_noting_repeats_the_same_message(servi
     await service.deliver()
     await service.deliver(after=CLAIM_SECONDS)
 
-    first, joined_later, repeat = service.email.seen
-    assert (first.message_id, first.text) == (repeat.message_id, repeat.text)
-    assert joined_later.message_id != first.message_id
+    first, repeat = service.email.seen
+    assert (first.message_id, first.data) == (repeat.message_id, repeat.data)
+    # What came later is no part of it; the directive is announced already.
+    await service.digest()
+    assert len(service.email.mails) == 2
     assert {state for _, state, _ in await service.deliveries()} == {"sent"}
 
 
@@ -283,7 +313,7 @@ async def test_a_task_finished_before_the_message_went_out_is_not_nagged_about(s
     finished = decide(task, SUBMIT, cause=a_cause("2024-10-20 09:00"), rules=RULES)
 
     await service.on(*finished.facts)
-    await service.deliver()
+    await service.digest()
 
     assert service.email.mails == []
     assert await service.deliveries(kind="overdue") == [("agency", "suppressed", "task_submitted")]
@@ -295,9 +325,9 @@ async def test_only_the_finished_ones_fall_out_of_a_message(service: Service) ->
     await service.on(*overdue, *other)
     await service.on(*decide(task, SUBMIT, cause=a_cause("2024-10-20 09:00"), rules=RULES).facts)
 
-    await service.deliver()
+    await service.digest()
 
-    assert service.subjects() == [("agency@x.example", "Quá hạn 1 nhiệm vụ")]
+    assert service.subjects() == [("agency@x.example", "Bản tin ngày 03/12/2024: 1 quá hạn")]
     assert "II.2:" in service.email.mails[0].text
 
 
@@ -306,9 +336,10 @@ async def test_a_cancelled_task_is_told_of_and_nothing_else_is(service: Service)
     cancelled = decide(task, Cancel("thôi", a_document()), cause=a_cause("2024-10-21 08:00", "H48.01"), rules=RULES)
 
     await service.on(*facts, *cancelled.facts)
-    await service.deliver()
+    await service.digest()
 
-    assert service.subjects() == [("agency@x.example", "Kết thúc 1 nhiệm vụ")]
+    [digest] = service.email.mails
+    assert [(one["topic"], one["count"]) for one in digest.data["sections"]] == [("ended", 1)]
 
 
 # -- retractions ---------------------------------------------------------------------------------------------------
@@ -317,8 +348,8 @@ async def test_a_cancelled_task_is_told_of_and_nothing_else_is(service: Service)
 async def test_a_retraction_goes_to_those_who_were_told(service: Service) -> None:
     task, facts = by(a_task(), "2024-10-29 08:00")
     await service.on(*facts)
-    await service.deliver()
-    told = {to for to, subject in service.subjects() if "Quá hạn" in subject or "chậm tiến độ" in subject}
+    await service.digest()
+    told = {to for to, subject in service.subjects() if "quá hạn" in subject or "chậm tiến độ" in subject}
 
     service.email.mails.clear()
     await service.on(*decide(task, GRANT, cause=a_cause("2024-10-29 10:00", "H48.01"), rules=RULES).facts)
@@ -336,7 +367,7 @@ async def test_an_overdue_nobody_heard_of_is_not_taken_back(service: Service) ->
     await service.on(*decide(task, GRANT, cause=a_cause("2024-10-20 10:00", "H48.01"), rules=RULES).facts)
 
     await service.deliver()
-    await service.deliver()
+    await service.deliver(after=5)
 
     assert service.subjects() == [("agency@x.example", "Gia hạn 1 nhiệm vụ")]
     assert await service.deliveries(kind="overdue") == [("agency", "suppressed", "deadline_moved")]
@@ -344,20 +375,25 @@ async def test_an_overdue_nobody_heard_of_is_not_taken_back(service: Service) ->
 
 
 async def test_a_retraction_waits_for_what_becomes_of_the_overdue(service: Service) -> None:
-    """The overdue is in the hands of another replica, which is about to send it."""
+    """The overdue's message is formed, and another replica is about to send it."""
     task, facts = by(a_task(), OVERDUE_AT)
     await service.on(*facts)
-    in_other_hands = await service.store.pending([0], now=service.now + 2, limit=10)
-    await service.store.postponed(in_other_hands, "agency_unknown", until=service.now + 100)
+    service.until(timing.next_digest(service.clock.instant, RULES_OF_MESSAGES))
+    service.passes(10)
+    await service.forming.turn(EVERY_SLOT)
     retracted = only(
-        decide(task, GRANT, cause=a_cause("2024-10-20 10:00", "H48.01"), rules=RULES).facts, FactKind.OVERDUE_RETRACTED
+        decide(task, GRANT, cause=a_cause("2024-12-03 08:00", "H48.01"), rules=RULES).facts, FactKind.OVERDUE_RETRACTED
     )
 
     await service.on(*retracted)
-    assert await service.deliver() == 0
+    service.passes(GROUP_WAIT)
+    await service.forming.turn(EVERY_SLOT)
     assert await service.deliveries(kind="overdue_retracted") == [("agency", "pending", "")]
-    await service.store.sent(in_other_hands, at=at("2024-10-20 10:00"))
-    await service.deliver()
+    [digest] = await service.store.due(EVERY_SLOT, "email", now=service.now, at=service.clock.instant, busy=(), limit=9)
+    claimed = await service.store.claim(digest, until=service.now + 60)
+    assert claimed is not None
+    await service.store.sent(claimed, at=service.clock.instant, listed={})
+    await service.deliver(after=5)
 
     assert service.subjects() == [("agency@x.example", "Rút thông báo quá hạn 1 nhiệm vụ")]
 
@@ -366,7 +402,7 @@ async def test_an_overdue_that_could_not_be_mailed_is_not_taken_back(service: Se
     await service.register(an_agency("H48.21", contact=None, seq=2))
     task, facts = by(a_task(), OVERDUE_AT)
     await service.on(*facts)
-    await service.deliver()
+    await service.digest()
     await service.register(an_agency("H48.21", contact="agency@x.example", seq=3))
 
     await service.on(*decide(task, GRANT, cause=a_cause("2024-10-20 10:00", "H48.01"), rules=RULES).facts)
@@ -381,7 +417,7 @@ async def test_an_overdue_that_may_have_been_heard_is_taken_back(service: Servic
     task, facts = by(a_task(), OVERDUE_AT)
     await service.on(*facts)
     service.email.answers = [RetryLater("timeout")]
-    await service.deliver()
+    await service.digest()
 
     await service.on(*decide(task, GRANT, cause=a_cause("2024-10-20 10:00", "H48.01"), rules=RULES).facts)
     await service.deliver()
@@ -418,8 +454,10 @@ async def test_a_mail_server_may_be_away_for_days_but_not_for_ever(service: Serv
     while service.now - began < GIVE_UP_SECONDS:
         await service.deliver(after=3_600)
         if service.now - began < GIVE_UP_SECONDS:
-            assert await service.deliveries() == [("agency", "pending", "SMTPConnectError")]
-    await service.deliver(after=3_600)
+            [(_, state, _)] = await service.deliveries()
+            assert state == "pending"
+    service.until(timing.office_opens(service.clock.instant + timedelta(days=1), RULES_OF_MESSAGES))
+    await service.deliver()
 
     assert await service.deliveries() == [("agency", "failed", "SMTPConnectError")]
 
@@ -442,14 +480,14 @@ async def test_a_message_that_cannot_be_written_stops_no_other(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await service.register(an_agency("H48.22", contact="other@x.example"))
-    compose = service.handlers._compose
+    compose = service.sending._compose.alerts
 
-    def broken_for_one(group: Any, contacts: Any, *, now: Any) -> Message:
-        if group.mailbox == "agency@x.example":
+    def broken_for_one(letter: Letter, alerts: Any, *, now: Any) -> Message:
+        if letter.to == "agency@x.example":
             raise KeyError("a word is missing")
-        return compose(group, contacts, now=now)
+        return compose(letter, alerts, now=now)
 
-    monkeypatch.setattr(service.handlers, "_compose", broken_for_one)
+    monkeypatch.setattr(service.sending._compose, "alerts", broken_for_one)
     await service.on(*assigned("II.5-1"), *assigned("II.5-1", "H48.22"))
 
     assert await service.deliver() == 1
@@ -460,7 +498,7 @@ async def test_an_agency_without_a_mailbox_fails_visibly(service: Service) -> No
     _, facts = by(a_task(), OVERDUE_AT)
 
     await service.on(*facts)
-    await service.deliver()
+    await service.digest()
 
     assert await service.deliveries(kind="overdue") == [("agency", "failed", "no_contact")]
 
@@ -468,7 +506,9 @@ async def test_an_agency_without_a_mailbox_fails_visibly(service: Service) -> No
 async def test_an_agency_that_is_not_registered_yet_is_waited_for(service: Service) -> None:
     await service.on(*assigned("II.5-1", "H48.50"))
     await service.deliver()
-    assert await service.deliveries() == [("agency", "pending", "agency_unknown")]
+    [alert] = await service.listed()
+    [delivery] = alert.deliveries
+    assert (delivery.state, delivery.steps[-1].reason) == ("pending", "agency_unknown")
 
     await service.register(an_agency("H48.50", contact="new@x.example"))
     await service.deliver(after=10)
@@ -490,8 +530,8 @@ async def test_an_agency_that_nobody_registers_fails_in_the_end(service: Service
 async def test_alerts_are_read_over_http_with_their_reasons_and_without_addresses(service: Service) -> None:
     _, facts = by(a_task(), OVERDUE_AT)
     await service.on(*facts)
-    await service.deliver()
-    app = Starlette(routes=AlertApi(service.store, ScaledClock(at("2024-12-01 08:00"), 0, 0), verify=None).routes())
+    await service.digest()
+    app = Starlette(routes=service.api().routes())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notify") as client:
         overdue = (await client.get("/v1/alerts", params={"kind": "overdue"})).json()
         first = (await client.get("/v1/alerts", params={"limit": 3})).json()
@@ -575,16 +615,17 @@ async def test_any_order_and_repetition_of_facts_gives_each_alert_once(
         if newest.seq > known:
             known, finished = newest.seq, newest.result.value in {"completed", "discontinued", "transferred"}
         mails = len(service.email.mails)
-        await service.deliver()
+        await (service.digest() if chance.random() < 0.5 else service.deliver())
         if finished:
             new = {mail.message_id for mail in service.email.mails[mails:]}
             told = {
                 one.decided.alert.kind.value
                 for one in await service.listed()
-                if any(delivery.message_id in new for delivery in one.deliveries)
+                if any(delivery.message_id in new and delivery.state == "sent" for delivery in one.deliveries)
             }
             assert told <= NOT_ABOUT_WORK
-    await service.deliver()
+    for _ in range(3):
+        await service.digest()
 
     alerting = {f"{task.task_id}:{fact.task.seq}" for fact in facts if fact.kind.value in KIND_OF_FACT}
     found = [one.alert_id for one in service.topic.alerts()]

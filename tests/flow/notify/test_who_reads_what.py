@@ -8,15 +8,13 @@ from starlette.applications import Starlette
 
 from deploy.local.issuer import Issuer
 from services.notify import openapi
-from services.notify.api import AlertApi
 from services.notify.domain.alert import AlertKind
 from shared.runtime.bearer import COUNTS
-from shared.runtime.clock import ScaledClock
 from shared.runtime.settings import CredentialSettings
 from shared.runtime.tokens import TokenVerifier
 from tests.flow.notify.harness import Service, a_service, an_agency
 from tests.flow.notify.test_alerts import by
-from tests.support.builders import REVIEWER, a_task, at
+from tests.support.builders import REVIEWER, a_task
 
 OWN = {AlertKind.DUE_SOON.value, AlertKind.OVERDUE.value, AlertKind.ESCALATION.value}
 
@@ -35,7 +33,7 @@ async def client(issuer: Issuer) -> httpx.AsyncClient:
     await service.on(*facts)
     settings = CredentialSettings(jwks_file=issuer.jwks_file, jwt_issuer=issuer.issuer)
     verify = TokenVerifier.of(settings, COUNTS, tokens_cached_max=10)
-    api = AlertApi(service.store, ScaledClock(at("2024-12-01 08:00"), 0, 0), verify=verify)
+    api = service.api(verify)
     return httpx.AsyncClient(transport=httpx.ASGITransport(Starlette(routes=api.routes())), base_url="http://notify")
 
 
