@@ -37,6 +37,7 @@ EVERY_SLOT = tuple(range(SLOTS))
 _SETTINGS = Settings.model_fields
 RULEBOOK: Rulebook = read_rulebook(_SETTINGS["calendar_file"].default, _SETTINGS["notify_policy_file"].default)
 RULES_OF_MESSAGES: Rules = RULEBOOK.of("H48")
+COMPOSER = Composer(board_url="http://b")
 MONDAY = "2024-12-02 09:00"
 """A working day in office hours, after its digest has left; every fact of the tests lies before it."""
 
@@ -126,7 +127,7 @@ class Service:
         self.sending = Sending(
             self.store,
             self.channels,
-            Composer(board_url="http://b"),
+            COMPOSER,
             self.lookup,
             self.clock,
             real_time=lambda: self.now,
@@ -166,9 +167,7 @@ class Service:
         return await self.deliver()
 
     def api(self, verify: Verify | None = None) -> AlertApi:
-        return AlertApi(
-            self.store, self.lookup, self.channels, Composer(board_url="http://b"), self.clock, verify=verify
-        )
+        return AlertApi(self.store, self.lookup, self.channels, COMPOSER, self.clock, verify=verify)
 
     async def listed(self, **wanted: str) -> list[AlertWithDeliveries]:
         return list(await self.store.list_alerts(wanted, after=None, limit=500))
