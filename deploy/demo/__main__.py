@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,12 +16,14 @@ import httpx
 
 from deploy.audit import Accounts, audit
 from deploy.demo import summary
-from deploy.demo.play import CatchUp, Player, PowerCut, SteeredClock
+from deploy.demo.play import CatchUp, MailTime, Player, PowerCut, SteeredClock, Told
 from deploy.demo.story import Submission, load_notice, load_outage, load_story
 from deploy.local.broker import KafkaKind
 from deploy.local.errors import LocalStackError
+from deploy.local.mailbox import Mail
 from deploy.local.processes import REPOSITORY_ROOT
 from deploy.local.stack import Stack, StackOptions
+from shared.workdays.files import VIETNAM, read_calendar
 
 HERE: Final = Path(__file__).parent
 NOTICE: Final = HERE / "quang-ngai-2024-10.yaml"
@@ -60,7 +63,7 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
         service_env={
             # After the outage nobody should have to wait for the broker to miss the killed process.
             "tasks": {"DONDOC_KAFKA_SESSION_TIMEOUT_MS": "3000"},
-            "notify": {"DONDOC_SEND_POLL_SECONDS": "0.2", "DONDOC_GROUP_WAIT_SECONDS": "0.2"},
+            "notify": {"DONDOC_SEND_POLL_SECONDS": "0.05", "DONDOC_GROUP_WAIT_SECONDS": "0.05"},
         },
     )
     say(
@@ -77,15 +80,17 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
             httpx.AsyncClient(
                 base_url=addresses["reporting"], headers=reader, trust_env=False, timeout=30
             ) as reporting,
+            httpx.AsyncClient(base_url=addresses["notify"], trust_env=False, timeout=30) as notify,
         ):
             player = Player(ingest, stack.issuer, notice.province, clock)
             outage = load_outage(STORY)
             down = stack.service(outage.service)
-            await play(player, CatchUp(tasks), story, PowerCut(outage, down.kill, down.start))
+            mornings = MailTime(read_calendar(VIETNAM), Told(notify))
+            await play(player, CatchUp(tasks), story, PowerCut(outage, down.kill, down.start), mornings)
             accounts = await settled(stack, reporting)
             await result(stack, len(notice.directive["obligations"]), accounts, tasks, reporting)
         seconds = time.monotonic() - began
-        status = conclude(player, accounts, len(stack.mailbox.mails()), seconds)
+        status = conclude(player, accounts, stack.mailbox.mails(), seconds)
         if keep:
             say(
                 f"running on: board {addresses['reporting']}/, tasks {addresses['tasks']}/v1/tasks, "
@@ -97,11 +102,13 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
         return status
 
 
-async def play(player: Player, caught_up: CatchUp, story: Sequence[Submission], power_cut: PowerCut) -> None:
+async def play(
+    player: Player, caught_up: CatchUp, story: Sequence[Submission], power_cut: PowerCut, mornings: MailTime
+) -> None:
     """Play the story, a line a month, and one for each end of the outage."""
     month = ""
     outage = power_cut.outage
-    async for evening in player.play(story, ENDS, caught_up, power_cut):
+    async for evening in player.play(story, ENDS, caught_up, power_cut, mornings):
         if evening == outage.begins:
             say(f"  {evening + LOCAL:%d/%m/%Y}: {outage.service} is killed, and stays down for two weeks")
         if evening == outage.ends:
@@ -172,9 +179,11 @@ async def quiet(stack: Stack, reporting: httpx.AsyncClient) -> tuple[dict[str, d
     raise LocalStackError("reports or alerts still change although nothing is sent any more")
 
 
-def conclude(player: Player, accounts: Accounts, mails: int, seconds: float) -> int:
+def conclude(player: Player, accounts: Accounts, mails: Sequence[Mail], seconds: float) -> int:
     """The accounting line and the exit status."""
-    say(f"e-mails: {mails} in {BUILD.relative_to(REPOSITORY_ROOT) / 'mails'}")
+    kinds = Counter(str(mail.message["X-Dondoc-Kind"]) for mail in mails)
+    by_kind = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
+    say(f"e-mails: {len(mails)} in {BUILD.relative_to(REPOSITORY_ROOT) / 'mails'}: {by_kind}")
     say(
         f"accounts: accepted {accounts.accepted} = applied {accounts.applied} + rejected {accounts.rejected} "
         f"+ dead {accounts.dead} + in flight {accounts.in_flight}"

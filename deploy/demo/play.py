@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -14,11 +15,16 @@ import httpx
 from deploy.demo.story import Outage, Submission
 from deploy.local.issuer import Issuer
 from shared.runtime.clock import ScaledClock, write_piece
+from shared.workdays.calendar import WorkingCalendar, local_day, start_of
 
 REAL_SECONDS_PER_DAY: Final = 0.03
 """How long a day takes while nothing is sent."""
 CATCH_UP_SECONDS_MAX: Final = 30.0
+MORNING: Final = time_of_day(8, 5)
+"""The digest of the day has left."""
 _POLL_SECONDS: Final = 0.02
+_QUIET_LOOKS: Final = 3
+"""A fact takes some milliseconds from one service to the next."""
 _ICT_OFFSET: Final = timedelta(hours=7)
 
 
@@ -66,6 +72,24 @@ class PowerCut:
         return self.outage.begins <= instant < self.outage.ends
 
 
+Moment = tuple[datetime, tuple[Submission, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class MailTime:
+    """Every working morning time is held until what was to be told is told: an office has all day to read it."""
+
+    calendar: WorkingCalendar
+    is_over: Callable[[datetime], Awaitable[None]]
+
+    def into(self, moments: Sequence[Moment], evening: datetime) -> list[Moment]:
+        """The moments with the morning before an evening among them; nothing is sent then."""
+        day = local_day(evening - timedelta(seconds=1))
+        if not self.calendar.is_working(day):
+            return list(moments)
+        return sorted([*moments, (start_of(day, MORNING), ())], key=lambda one: one[0])
+
+
 class Player:
     """Sends a story's submissions to ingest, each with its sender's own token."""
 
@@ -83,14 +107,19 @@ class Player:
         end: datetime,
         caught_up: Callable[[datetime], Awaitable[None]],
         power_cut: PowerCut,
+        mail_time: MailTime,
     ) -> AsyncIterator[datetime]:
         """Play until `end`; yields each evening, when everything of the day is done, or the power is off."""
         moments = [(at, tuple(some)) for at, some in groupby(story, key=lambda one: one.at)]
         evening = _end_of_local_day(self._clock.reached)
         while evening <= end:
+            moments = mail_time.into(moments, evening)
             while moments and moments[0][0] < evening:
                 at, submissions = moments.pop(0)
                 await self._clock.run_to(at)
+                if not submissions and not power_cut.lasts_at(at):
+                    await caught_up(at)
+                    await mail_time.is_over(at)
                 for submission in submissions:
                     await self._send(submission)
                 if power_cut.lasts_at(at):
@@ -148,8 +177,33 @@ class CatchUp:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _reached(self) -> float:
-        text = (await self._tasks.get("/metrics")).text
-        for line in text.splitlines():
-            if line.startswith("dondoc_tasks_partition_time_seconds "):
-                return float(line.split()[1])
-        return 0.0
+        return (await gauges(self._tasks)).get("dondoc_tasks_partition_time_seconds", 0.0)
+
+
+class Told:
+    """Waits until notify has looked at an instant, and nothing is left to be told."""
+
+    def __init__(self, notify: httpx.AsyncClient) -> None:
+        self._notify = notify
+
+    async def __call__(self, instant: datetime) -> None:
+        """Wait; an error says what notify still has to tell."""
+        deadline = time.monotonic() + CATCH_UP_SECONDS_MAX
+        quiet = 0
+        while quiet < _QUIET_LOOKS:
+            await asyncio.sleep(_POLL_SECONDS)
+            found = await gauges(self._notify)
+            waiting, pending = (
+                found.get(f"dondoc_notify_{name}", 0.0) for name in ("waiting_groups", "pending_messages")
+            )
+            has_looked = found.get("dondoc_notify_formed_until_seconds", 0.0) >= instant.timestamp()
+            quiet = quiet + 1 if has_looked and not waiting and not pending else 0
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"notify still has {waiting:.0f} groups and {pending:.0f} messages to tell")
+
+
+async def gauges(service: httpx.AsyncClient) -> dict[str, float]:
+    """A service's metrics without labels."""
+    lines = (await service.get("/metrics")).text.splitlines()
+    pairs = (line.split() for line in lines if not line.startswith("#") and "{" not in line)
+    return {name: float(value) for name, value in pairs}

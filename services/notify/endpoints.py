@@ -91,14 +91,12 @@ class _File(BaseModel):
     endpoints: tuple[_Row, ...]
 
 
-def read_endpoints(path: str, *, allow_private: bool) -> tuple[Endpoint, ...]:
-    """Read the file; an empty path is no endpoints. `allow_private`: http is good enough, for trials.
+def read_endpoints(path: Path, *, allow_private: bool) -> tuple[Endpoint, ...]:
+    """Read the file. `allow_private`: http is good enough, for trials.
 
     Raises OSError naming the file, or ValueError naming file, lines and remedies, and nothing of what may be secret.
     """
-    if not path:
-        return ()
-    file = YamlFile.read(Path(path))
+    file = YamlFile.read(path)
     rows: Sequence[_Row] = ()
     mistakes: list[tuple[Place, str]] = []
     try:
@@ -133,6 +131,8 @@ def _remedy(error: ErrorDetails) -> str:
             return "must be a list, with a dash before each of its items"
         case "model_type":
             return "must be fields with values, such as `name: value`"
+        case "too_long":
+            return f"are more than {error['ctx']['max_length']}; take out what nobody verifies with any more"
         case "value_error":
             return str(error["ctx"]["error"])
     return error["msg"].replace("Input should", "must", 1).replace("String should", "must", 1)

@@ -76,9 +76,11 @@ class Forming:
             return 0
         now = self._clock.now()
         formed = 0
-        for waits in await self._store.waiting(slots, now=now):
+        groups = await self._store.waiting(slots, now=now)
+        for waits in groups:
             formed += await self._form(waits, slots, now)
             self._progress()
+        metrics.WAITING.set(len(groups) - formed)
         for one in await self._store.unready(slots, formed_before=self._real_time() - HALF_FORMED_SECONDS):
             await self._store.ready(one)
         for province in await self._store.provinces():
@@ -174,7 +176,7 @@ class Forming:
                 await self._store.suppress([one], Step(Stage.INHIBIT, reason.value))
 
     async def _is_reached(self, deliveries: Sequence[Delivery], desk: Desk, registry: Registry, now: datetime) -> bool:
-        """Whether the desk has an address that is still good. If not, they have failed; the standing agency hears it."""
+        """Whether the desk has a good address. If not, they have failed, and the standing agency hears."""
         first = deliveries[0]
         channel = self._channels.get(first.channel)
         whom = contact(registry, desk.agency)

@@ -11,4 +11,5 @@ FOLDED = Counter(
     "dondoc_notify_folded_total", "Alerts put into a digest, since there were too many an hour.", ["channel"]
 )
 FORMED_UNTIL = Gauge("dondoc_notify_formed_until_seconds", "Business time up to which messages have been formed.")
+WAITING = Gauge("dondoc_notify_waiting_groups", "What is due and not closed yet, since more of it may come.")
 PURGED = Counter("dondoc_notify_purged_total", "What was forgotten, by what it was.", ["what"])

@@ -23,6 +23,7 @@ from shared.runtime.mongodb import Database, Document
 _ALERT = TypeAdapter(Alert)
 _DUPLICATE_KEY = 11000
 LEFTOVERS_PAGE = 1_000
+PURGE_PAGE = 1_000
 LISTED = ("province", "agency", "kind", "task_id", "directive")
 
 
@@ -277,10 +278,14 @@ class MongoNotifyStore(MongoDispatches):
         return [_delivery(one) async for one in found.sort("_id", ASCENDING)]
 
     async def purge(self, *, older_than: datetime, agencies_ended_before: date) -> Mapping[str, int]:
-        alerts = await self._alerts.delete_many({"decided_at": {"$lt": older_than}})
-        deliveries = await self._deliveries.delete_many(
-            {"decided_at": {"$lt": older_than}, "state": {"$ne": "pending"}}
-        )
+        alerts = deliveries = 0
+        while ids := [
+            one["_id"]
+            async for one in self._alerts.find({"decided_at": {"$lt": older_than}}, {"_id": 1}).limit(PURGE_PAGE)
+        ]:
+            ended = {"alert_id": {"$in": ids}, "state": {"$ne": "pending"}}
+            deliveries += (await self._deliveries.delete_many(ended)).deleted_count
+            alerts += (await self._alerts.delete_many({"_id": {"$in": ids}})).deleted_count
         dispatches = await self._dispatches.delete_many(
             {"formed_on": {"$lt": older_than}, "state": {"$in": ["sent", "failed", "empty"]}}
         )
@@ -289,8 +294,8 @@ class MongoNotifyStore(MongoDispatches):
             {"$set": {"contact": None, "head_contact": None, "head_title": None}},
         )
         return {
-            "alerts": alerts.deleted_count,
-            "deliveries": deliveries.deleted_count,
+            "alerts": alerts,
+            "deliveries": deliveries,
             "messages": dispatches.deleted_count,
             "contacts": contacts.modified_count,
         }

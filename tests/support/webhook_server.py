@@ -34,6 +34,8 @@ class WebhookServer:
 
     status: str = "204 No Content"
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    """Sent a moment after the headers."""
     behaviour: Literal["answers", "hangs", "resets", "floods", "stalls"] = "answers"
     """`floods`: the body never ends. `stalls`: it never begins."""
     requests: list[Request] = field(default_factory=list)
@@ -41,6 +43,8 @@ class WebhookServer:
     names: list[str | None] = field(default_factory=list)
     """What TLS asked for (SNI)."""
     bytes_written: int = 0
+    heard_out: int = 0
+    """Answers whose body somebody still waited for."""
     port: int = 0
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -48,11 +52,11 @@ class WebhookServer:
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 self.requests.append(await _read(reader))
-                await self._answer(writer)
+                await self._answer(reader, writer)
         finally:
             writer.close()
 
-    async def _answer(self, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.behaviour == "hangs":
             await asyncio.sleep(60)
         if self.behaviour == "resets":
@@ -61,11 +65,17 @@ class WebhookServer:
             writer.transport.abort()
             return
         headers = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
-        length = "" if self.behaviour == "floods" else f"content-length: {9 if self.behaviour == 'stalls' else 0}\r\n"
+        bytes_promised = len(self.body) + (9 if self.behaviour == "stalls" else 0)
+        length = "" if self.behaviour == "floods" else f"content-length: {bytes_promised}\r\n"
         writer.write(f"HTTP/1.1 {self.status}\r\n{headers}{length}\r\n".encode())
         await writer.drain()
         if self.behaviour == "stalls":
             await asyncio.sleep(60)
+        if self.body:
+            await asyncio.sleep(0.05)
+            self.heard_out += not reader.at_eof()
+            writer.write(self.body)
+            await writer.drain()
         while self.behaviour == "floods":
             writer.write(GARBAGE)
             self.bytes_written += len(GARBAGE)

@@ -16,9 +16,9 @@ _UNICAST: Final = IPv6Network("2000::/3")
 _NOWHERE: Final = tuple(
     ip_network(one)
     for one in (
-        # These carry an IPv4 address; where they come out is not ours to guess. The other ways to carry one
-        # (::ffff:0:0/96, ::/96, NAT64's 64:ff9b::/96 and 64:ff9b:1::/48) are outside of _UNICAST.
-        "2001::/32",  # Teredo, RFC 4380
+        # An IPv4 address in an IPv6 one; where that comes out is not ours to guess. The other ways to carry one
+        # (::ffff:0:0/96, ::/96, NAT64's 64:ff9b::/96 and 64:ff9b:1::/48) are outside of _UNICAST, and Teredo's
+        # 2001::/32 Python knows.
         "2002::/16",  # 6to4, RFC 3056
         "192.88.99.0/24",  # 6to4 relays, RFC 7526
         "3fff::/20",  # documentation, RFC 9637; older Pythons do not know it
@@ -40,7 +40,7 @@ def is_public(address: str) -> bool:
             usable = one.is_global
         case IPv6Address():
             usable = one.is_global and one in _UNICAST
-    return usable and not one.is_multicast and not one.is_reserved and not any(one in network for network in _NOWHERE)
+    return usable and not one.is_multicast and not any(one in network for network in _NOWHERE)
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:

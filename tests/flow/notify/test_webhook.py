@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,13 @@ from services.notify.channels.webhook import WebhookChannel, signatures
 from services.notify.domain.routing import Recipient, Role
 from services.notify.endpoints import Endpoint
 from services.notify.ports import Channel, Delivered, Message, Refused, RetryLater, Sent
+from services.notify.sending import CLAIM_SECONDS
 from shared.runtime.settings import ProcessSettings
-from tests.support.builders import at
 from tests.support.webhook_server import Request, WebhookServer, certificate, webhook_server
 
 OLD, NEW = b"o" * 32, b"n" * 32
 OURS = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
 NOW = 1_729_386_000.75
-CLAIM_SECONDS = 60.0
-"""Of whoever sends: see services/notify/handlers.py."""
 
 
 class Names:
@@ -64,7 +63,7 @@ def a_message(url: str) -> Message:
         "[Đôn đốc] Quá hạn 1 nhiệm vụ",
         "Kính gửi: Sở\n",
         "<p>Sở</p>",
-        at("2024-10-20 08:00"),
+        datetime(2024, 10, 20, 8, tzinfo=timezone(timedelta(hours=7))),
         "overdue",
         {"agency": "H48.21", "role": "agency", "alerts": [{"task_id": "H48/TB-1/II.1.h/H48.21"}]},
     )
@@ -221,6 +220,17 @@ async def test_what_an_answer_means(
     assert server.connections == 1
 
 
+async def test_a_date_is_gmt_wherever_we_run(server: WebhookServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.status, server.headers = "503 Service Unavailable", {"retry-after": "Sun Oct 20 01:01:00 2024"}
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Ho_Chi_Minh")
+        time.tzset()
+        found = await send(server)
+    time.tzset()
+
+    assert found == RetryLater("http_503", 59.25)
+
+
 async def test_a_receiver_that_resets_is_tried_again(server: WebhookServer) -> None:
     server.behaviour = "resets"
 
@@ -267,6 +277,13 @@ async def test_the_status_counts_even_if_the_body_never_comes(
     server.status, server.behaviour = status, "stalls"
 
     assert await send(server) == expected
+
+
+async def test_a_receiver_can_finish_its_answer(server: WebhookServer) -> None:
+    server.status, server.body = "200 OK", b"{}"
+
+    assert await send(server) == Delivered()
+    assert server.heard_out == 1
 
 
 async def test_of_an_endless_answer_only_the_beginning_is_read(server: WebhookServer) -> None:

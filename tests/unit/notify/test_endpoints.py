@@ -31,7 +31,7 @@ endpoints:
 def read(folder: Path, text: str, *, allow_private: bool = False) -> tuple[Endpoint, ...]:
     path = folder / "webhooks.yaml"
     path.write_text(text)
-    return read_endpoints(str(path), allow_private=allow_private)
+    return read_endpoints(path, allow_private=allow_private)
 
 
 def refusal(folder: Path, text: str, *, allow_private: bool = False) -> str:
@@ -41,13 +41,9 @@ def refusal(folder: Path, text: str, *, allow_private: bool = False) -> str:
     return str(raised.value).replace(str(folder / "webhooks.yaml"), "file")
 
 
-def test_no_file_is_no_endpoints() -> None:
-    assert read_endpoints("", allow_private=False) == ()
-
-
 def test_a_file_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        read_endpoints(str(tmp_path / "nowhere"), allow_private=False)
+        read_endpoints(tmp_path / "nowhere", allow_private=False)
 
 
 def test_endpoints_are_read(tmp_path: Path) -> None:
@@ -94,6 +90,9 @@ def test_a_vietnamese_name_is_written_as_the_network_knows_it(tmp_path: Path) ->
         ("https://qlvb.stc.example", "http://qlvb.stc.example", "line 4: endpoints.0.url: this is not https"),
         ("https://qlvb", "ftp://qlvb", "line 4: endpoints.0.url: this is not https"),
         ("https://qlvb.stc.example", "https://", "line 4: endpoints.0.url: this leads to no server"),
+        ("/dondoc\n", "/dondoc#in\n", "line 4: endpoints.0.url: this leads to no server"),
+        (f"[whsec_{SHARED}", f"[whsec_!{SHARED}", "line 5: endpoints.0.secrets.0: write whsec_"),
+        (f"      - whsec_{SHARED}\n", f"      - whsec_{SHARED}\n" * 6, "line 10: endpoints.1.secrets: are more than 5"),
         (":8443/", ":0/", "line 8: endpoints.1.url: this leads to no server"),
         (":8443/", ":65536/", "line 8: endpoints.1.url: this leads to no server"),
         ("https://h48.example", "https://h48..example", "line 8: endpoints.1.url: this is no url"),
