@@ -42,7 +42,9 @@ class MongoNotifyStore(MongoDispatches):
         await self._alerts.create_indexes(
             [
                 IndexModel([("p", ASCENDING)], partialFilterExpression={"unpublished": True}, name="unpublished"),
-                IndexModel([("alert.task_id", ASCENDING), ("_id", ASCENDING)], name="by_task"),
+                # Not `by_task`: an earlier build has an index of that name on the task alone.
+                IndexModel([("alert.task_id", ASCENDING), ("_id", ASCENDING)], name="by_task_in_order"),
+                IndexModel([("alert.province", ASCENDING), ("_id", ASCENDING)], name="by_province"),
                 IndexModel([("alert.agency", ASCENDING), ("_id", ASCENDING)], name="by_agency"),
                 IndexModel([("alert.directive", ASCENDING), ("_id", ASCENDING)], name="by_directive"),
                 IndexModel([("alert.kind", ASCENDING), ("_id", ASCENDING)], name="by_kind"),
@@ -64,7 +66,8 @@ class MongoNotifyStore(MongoDispatches):
                 IndexModel(
                     [("waits", ASCENDING), ("not_before", ASCENDING)],
                     partialFilterExpression=waiting,
-                    name="waiting_together",
+                    # Nor `waiting_together`.
+                    name="together",
                 ),
                 IndexModel([("message_id", ASCENDING)], sparse=True, name="by_message"),
                 IndexModel([("silence", ASCENDING)], sparse=True, name="by_silence"),
@@ -80,7 +83,12 @@ class MongoNotifyStore(MongoDispatches):
                 )
             ]
         )
-        await self._contacts.create_indexes([IndexModel([("province", ASCENDING)], name="by_province")])
+        await self._contacts.create_indexes(
+            [
+                IndexModel([("province", ASCENDING)], name="by_province"),
+                IndexModel([("valid_to", ASCENDING)], name="by_end"),
+            ]
+        )
 
     # -- what is known ---------------------------------------------------------------------------------------------
 
@@ -130,16 +138,12 @@ class MongoNotifyStore(MongoDispatches):
         kinds = [kind.value for kind in OVERDUE_STORY]
         query = {"alert.task_id": {"$in": list(task_ids)}, "alert.kind": {"$in": kinds}}
         deliveries = [one async for one in self._deliveries.find(query)]
-        messages = sorted({one["message_id"] for one in deliveries if one.get("message_id")})
-        tried = {
-            one["_id"]: one["attempts"] > 0
-            async for one in self._dispatches.find({"_id": {"$in": messages}}, {"attempts": 1})
-        }
+        tried = await self._tried(deliveries)
         stories: dict[str, list[Heard]] = {}
         for one in deliveries:
             alert = _ALERT.validate_python(one["alert"])
-            reach = _reach(one, was_tried=tried.get(one.get("message_id", ""), False))
-            stories.setdefault(alert.task_id, []).append(Heard(alert.kind, alert.seq, _recipient(one), reach))
+            heard = Heard(alert.kind, alert.seq, _recipient(one), _reach(one, tried))
+            stories.setdefault(alert.task_id, []).append(heard)
         return stories
 
     # -- alerts ----------------------------------------------------------------------------------------------------
@@ -187,7 +191,10 @@ class MongoNotifyStore(MongoDispatches):
         await self._change(deliveries, {"$set": fields, "$push": pushed(step)})
 
     async def suppress(self, deliveries: Sequence[Delivery], step: Step, *, heard: bool = False) -> None:
-        fields = {"state": "suppressed", "cause": step.reason, "heard": heard}
+        fields: Document = {"state": "suppressed", "cause": step.reason}
+        if heard:
+            # Never the other way: what was told once, and is sent again, stays told.
+            fields["heard"] = True
         await self._end_deliveries(deliveries, {"$set": fields, "$unset": {"waits": ""}, "$push": pushed(step)})
 
     async def fail(self, deliveries: Sequence[Delivery], step: Step) -> None:
@@ -195,15 +202,12 @@ class MongoNotifyStore(MongoDispatches):
         await self._end_deliveries(deliveries, {"$set": fields, "$unset": {"waits": ""}, "$push": pushed(step)})
 
     async def move(self, deliveries: Sequence[Delivery], step: Step, *, not_before: datetime) -> None:
-        one = deliveries[0]
-        fields = {
-            "lane": one.lane.value,
-            "waits": one.waits,
-            "p": one.slot,
-            "folded": one.is_folded,
-            "not_before": not_before,
-        }
-        await self._change(deliveries, {"$set": fields, "$push": pushed(step)})
+        places: dict[tuple[Lane, str, int, bool], list[Delivery]] = {}
+        for one in deliveries:
+            places.setdefault((one.lane, one.waits, one.slot, one.is_folded), []).append(one)
+        for (lane, waits, slot, is_folded), some in places.items():
+            fields = {"lane": lane.value, "waits": waits, "p": slot, "folded": is_folded, "not_before": not_before}
+            await self._change(some, {"$set": fields, "$push": pushed(step)})
 
     async def deliveries_of(self, dispatch_id: str) -> Sequence[Delivery]:
         found = self._deliveries.find({"message_id": dispatch_id, "state": "pending"})
@@ -251,6 +255,7 @@ class MongoNotifyStore(MongoDispatches):
 
     async def resend(self, deliveries: Sequence[Delivery], step: Step, *, at: datetime) -> int:
         count = 0
+        told = await self._told(deliveries)
         for one in deliveries:
             outcome = await self._deliveries.update_one(
                 {"_id": one.delivery_id, "state": {"$in": ["sent", "failed"]}},
@@ -263,8 +268,8 @@ class MongoNotifyStore(MongoDispatches):
                         "p": one.slot,
                         "resent": one.resent,
                         "not_before": at,
-                        # It was told once: should its overdue be taken back, whoever heard of it must hear that.
-                        "heard": True,
+                        # Should its overdue be taken back, whoever heard of it must hear that.
+                        "heard": one.delivery_id in told,
                     },
                     "$unset": {"message_id": ""},
                     "$push": pushed(step),
@@ -272,6 +277,19 @@ class MongoNotifyStore(MongoDispatches):
             )
             count += outcome.modified_count
         return count
+
+    async def _told(self, deliveries: Sequence[Delivery]) -> frozenset[str]:
+        """Those that went out, or may have."""
+        found = self._deliveries.find({"_id": {"$in": [one.delivery_id for one in deliveries]}})
+        documents = [one async for one in found]
+        tried = await self._tried(documents)
+        return frozenset(one["_id"] for one in documents if _reach(one, tried) is Reach.TOLD)
+
+    async def _tried(self, deliveries: Sequence[Document]) -> frozenset[str]:
+        """The messages of deliveries that were handed over at least once."""
+        messages = sorted({one["message_id"] for one in deliveries if one.get("message_id")})
+        query = {"_id": {"$in": messages}, "attempts": {"$gt": 0}}
+        return frozenset([one["_id"] async for one in self._dispatches.find(query, {"_id": 1})])
 
     async def deliveries_about(self, alert_id: str) -> Sequence[Delivery]:
         found = self._deliveries.find({"alert_id": alert_id, "state": {"$in": ["sent", "failed"]}})
@@ -289,9 +307,13 @@ class MongoNotifyStore(MongoDispatches):
         dispatches = await self._dispatches.delete_many(
             {"formed_on": {"$lt": older_than}, "state": {"$in": ["sent", "failed", "empty"]}}
         )
+        personal = ("contact", "head_contact", "head_title")
         contacts = await self._contacts.update_many(
-            {"valid_to": {"$lt": agencies_ended_before.isoformat()}, "contact": {"$ne": None}},
-            {"$set": {"contact": None, "head_contact": None, "head_title": None}},
+            {
+                "valid_to": {"$lt": agencies_ended_before.isoformat()},
+                "$or": [{name: {"$ne": None}} for name in personal],
+            },
+            {"$set": dict.fromkeys(personal)},
         )
         return {
             "alerts": alerts,
@@ -462,12 +484,13 @@ def _delivery(document: Mapping[str, Any]) -> Delivery:
     )
 
 
-def _reach(document: Mapping[str, Any], *, was_tried: bool) -> Reach:
+def _reach(document: Mapping[str, Any], tried: Collection[str]) -> Reach:
+    """`tried`: the messages that were handed over at least once."""
     if document["heard"] or document["state"] == "sent":
         return Reach.TOLD
     if document["state"] == "suppressed":
         return Reach.NOT_TOLD
-    if was_tried:
+    if document.get("message_id") in tried:
         return Reach.TOLD
     return Reach.PENDING if document["state"] == "pending" else Reach.NOT_TOLD
 

@@ -39,7 +39,7 @@ class MongoDispatches:
         await self._dispatches.create_indexes(
             [
                 IndexModel(
-                    [("channel", ASCENDING), ("p", ASCENDING), ("next_try", ASCENDING)],
+                    [("p", ASCENDING), ("channel", ASCENDING), ("next_try", ASCENDING)],
                     partialFilterExpression={"state": "open"},
                     name="due",
                 ),
@@ -55,6 +55,7 @@ class MongoDispatches:
                 IndexModel([("formed_on", ASCENDING)], name="by_age"),
             ]
         )
+        await self._unreachable.create_indexes([IndexModel([("province", ASCENDING)], name="by_province")])
         await self._silences.create_indexes(
             [IndexModel([("province", ASCENDING), ("starts_at", DESCENDING)], name="by_province")]
         )
@@ -204,7 +205,8 @@ class MongoDispatches:
             "agency": desk.agency,
             "role": role,
             "channel": channel,
-            "cause": cause,
+            # What the other side says may begin like the name of a field.
+            "cause": {"$literal": cause},
             "news": {"$ifNull": ["$news", at]},
             "messages": {"$add": [{"$ifNull": ["$messages", 0]}, 1]},
         }

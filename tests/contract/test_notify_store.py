@@ -284,12 +284,10 @@ async def test_the_registry_knows_supervisors_and_successors_on_a_day(store: Not
 
 
 async def reach(store: NotifyStore, one: Delivery) -> Reach:
-    [heard] = [
-        heard
-        for heard in (await store.overdue_stories([one.alert.task_id]))[one.alert.task_id]
-        if (heard.recipient, heard.seq) == (one.recipient, one.alert.seq)
-    ]
-    return heard.reach
+    story = (await store.overdue_stories([one.alert.task_id]))[one.alert.task_id]
+    mine = (one.recipient, one.alert.seq)
+    [found] = [heard.reach for heard in story if (heard.recipient, heard.seq) == mine]
+    return found
 
 
 async def test_a_story_holds_overdues_escalations_and_retractions_and_nothing_else(store: NotifyStore) -> None:
@@ -315,7 +313,8 @@ async def test_whoever_may_have_been_told_counts_as_told(store: NotifyStore) -> 
     assert await reach(store, one) is Reach.PENDING
     message = await formed(store, a_dispatch(), [one])
     assert await reach(store, one) is Reach.PENDING
-    assert (tried := await store.claim(message, until=NOW + 60)) is not None
+    tried = await store.claim(message, until=NOW + 60)
+    assert tried is not None
     assert await reach(store, one) is Reach.TOLD
     await store.postponed(tried, "smtp_451", until=NOW)
     assert await reach(store, one) is Reach.TOLD
@@ -345,7 +344,7 @@ async def test_what_was_silenced_on_its_way_was_heard_where_an_earlier_try_may_h
 
 
 async def test_what_was_told_stays_told_while_it_is_sent_again_and_if_that_is_silenced(store: NotifyStore) -> None:
-    """INVARIANT: whoever was told of an overdue hears when it is taken back, also where an officer asked for it again."""
+    """INVARIANT: whoever was told of an overdue hears when it is taken back, also where it was being sent again."""
     [one] = await recorded(store, a_decided(1, kind=K.OVERDUE))
     await store.sent(await claimed(store, a_dispatch(), [one]), at=AT)
     again = replace(one, lane=Lane.RESEND, waits="r", resent=1)
@@ -647,7 +646,7 @@ async def test_a_message_is_read_as_it_was_begun(store: NotifyStore) -> None:
 
 
 async def test_messages_of_their_own_are_counted_by_desk_channel_and_hour(store: NotifyStore) -> None:
-    for name, changes in {
+    messages: dict[str, dict[str, Any]] = {
         "m1": {},
         "m2": {"formed": "2024-10-21 08:30", "kind": "escalation"},
         "m3": {"formed": "2024-10-21 08:00"},
@@ -656,7 +655,8 @@ async def test_messages_of_their_own_are_counted_by_desk_channel_and_hour(store:
         "m6": {"desk": OTHER_DESK},
         "m7": {"desk": HEADS_DESK},
         "m8": {"channel": "webhook"},
-    }.items():
+    }
+    for name, changes in messages.items():
         await store.open(a_dispatch(name, **changes))
 
     assert await store.formed_since(DESK, "email", AT - HOUR) == 2
@@ -1104,8 +1104,11 @@ async def test_a_reader_finds_the_alerts_about_it_and_those_it_hears(store: Noti
 # -- forgetting ----------------------------------------------------------------------------------------------------
 
 
-async def test_what_is_old_and_over_is_forgotten_and_what_waits_is_kept(store: NotifyStore) -> None:
+async def test_what_is_old_and_over_is_forgotten_and_what_waits_is_kept(
+    store: NotifyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """INVARIANT: nothing that is still to be told is forgotten, however old it is."""
+    monkeypatch.setattr("services.notify.mongo.PURGE_PAGE", 2)
     old = AT - timedelta(days=500)
     over, waits, on_its_way, fresh = (
         a_decided(1, decided_at=old),
@@ -1141,7 +1144,7 @@ async def test_what_is_old_and_over_is_forgotten_and_what_waits_is_kept(store: N
 
 async def test_how_an_agency_was_reached_is_forgotten_when_it_ended_long_ago(store: NotifyStore) -> None:
     """INVARIANT: no mailbox and no head's name is kept of an agency that is long gone."""
-    reached = {"head_contact": "head@x.example", "head_title": "Giám đốc"}
+    reached: dict[str, Any] = {"head_contact": "head@x.example", "head_title": "Giám đốc"}
     yesterday = ON - timedelta(days=1)
     await store.learn_agencies(
         [
@@ -1155,9 +1158,7 @@ async def test_how_an_agency_was_reached_is_forgotten_when_it_ended_long_ago(sto
     assert (await store.purge(older_than=AT, agencies_ended_before=ON))["contacts"] == 2
     assert (await store.purge(older_than=AT, agencies_ended_before=ON))["contacts"] == 0
 
-    kept = {
-        one.code: (one.contact, one.head_contact, one.head_title) for one in (await store.registry("H48")).records
-    }
+    kept = {one.code: (one.contact, one.head_contact, one.head_title) for one in (await store.registry("H48")).records}
     assert kept == {
         "H48.30": (None, None, None),
         "H48.31": (None, None, None),

@@ -179,7 +179,7 @@ class MemoryNotifyStore:
 
     async def suppress(self, deliveries: Sequence[Delivery], step: Step, *, heard: bool = False) -> None:
         for row in self._pending_rows(deliveries):
-            row.heard = heard
+            row.heard = row.heard or heard
             self._end_row(row, "suppressed", step)
 
     async def fail(self, deliveries: Sequence[Delivery], step: Step) -> None:
@@ -308,7 +308,7 @@ class MemoryNotifyStore:
     def _settle(self, message: _Sent) -> None:
         for row in self._rows.values():
             if row.message_id == message.dispatch.dispatch_id and row.state == "pending" and message.state != "empty":
-                row.state, row.cause, row.sent_at = message.state, message.cause, message.sent_at
+                row.state, row.cause, row.sent_at = message.state, message.cause, message.sent_at or row.sent_at
                 row.say(Step(Stage.SEND, message.cause or "sent"))
         message.is_settling = False
 
@@ -393,8 +393,9 @@ class MemoryNotifyStore:
         rows = [row for one in deliveries if (row := self._rows[one.delivery_id]).state in {"sent", "failed"}]
         by_id = {one.delivery_id: one for one in deliveries}
         for row in rows:
+            row.heard = self._reach(row) is Reach.TOLD
             row.delivery = by_id[row.delivery.delivery_id]
-            row.state, row.cause, row.not_before, row.heard, row.message_id = "pending", "", at, True, None
+            row.state, row.cause, row.not_before, row.message_id = "pending", "", at, None
             row.say(step)
         return len(rows)
 
@@ -448,8 +449,11 @@ class MemoryNotifyStore:
         contacts = [
             key
             for key, one in self._agencies.items()
-            if one.valid_to is not None and one.valid_to < agencies_ended_before and one.contact is not None
+            if one.valid_to is not None
+            and one.valid_to < agencies_ended_before
+            and any(name is not None for name in (one.contact, one.head_contact, one.head_title))
         ]
+        self._unpublished -= set(alerts)
         for key in alerts:
             del self._alerts[key]
         for key in rows:
