@@ -90,7 +90,6 @@ def build(
 
     async def form() -> None:
         slots = consumption.owned(TASKS)
-        await kept.unsettled(slots)
         await forming.turn(slots)
         metrics.PENDING.set(await kept.pending_count(slots))
 

@@ -40,6 +40,7 @@ STREAM_SECONDS_MAX = 60.0
 """A group that still grows is closed after this long, in real time."""
 HALF_FORMED_SECONDS = 60.0
 """A message that is half formed for this long, in real time, is a crash's leftover."""
+STRANDED_PAGE = 500
 LOOK_AGAIN = timedelta(seconds=5)
 UNKNOWN_AGENCY_SECONDS = 600.0
 """How long the registry may lag behind the tasks, in real time, before a missing agency counts as unreachable."""
@@ -81,13 +82,20 @@ class Forming:
             formed += await self._form(waits, slots, now)
             self._progress()
         metrics.WAITING.set(len(groups) - formed)
-        for one in await self._store.unready(slots, formed_before=self._real_time() - HALF_FORMED_SECONDS):
-            await self._store.ready(one)
+        await self._after_crashes(slots)
         for province in await self._store.provinces():
             formed += await self._summaries(province, slots, now)
             formed += await self._unreachable(province, slots, now)
         metrics.FORMED_UNTIL.set(now.timestamp())
         return formed
+
+    async def _after_crashes(self, slots: Collection[int]) -> None:
+        before = self._real_time() - HALF_FORMED_SECONDS
+        for one in await self._store.unready(slots, formed_before=before):
+            await self._store.ready(one)
+        await self._store.unsettled(slots)
+        for dispatch_id in await self._store.stranded(slots, attached_before=before, limit=STRANDED_PAGE):
+            await self._store.release(dispatch_id)
 
     # -- what alerts ask for ---------------------------------------------------------------------------------------
 
@@ -108,9 +116,15 @@ class Forming:
         if dispatch is None:
             return 0
         step = Step(Stage.GROUP, dispatch.kind if dispatch.kind != DIGEST else f"digest of {dispatch.day}")
-        await self._store.attach(dispatch, going, step)
-        await self._store.ready(dispatch)
-        return 1
+        await self._store.attach(dispatch, going, step, now=self._real_time())
+        return await self._made_ready(dispatch)
+
+    async def _made_ready(self, dispatch: Dispatch) -> int:
+        if await self._store.ready(dispatch):
+            return 1
+        # Another replica that believes to own the slot was faster, and its message has gone.
+        await self._store.release(dispatch.dispatch_id)
+        return 0
 
     def _is_quiet(self, deliveries: Sequence[Delivery]) -> bool:
         """Whether nothing more seems to come: one message for a directive's tasks, however slowly they are written."""
@@ -298,10 +312,7 @@ class Forming:
 
     async def _open_bare(self, dispatch: Dispatch) -> int:
         """A message without deliveries."""
-        if not await self._store.open(dispatch):
-            return 0
-        await self._store.ready(dispatch)
-        return 1
+        return await self._made_ready(dispatch) if await self._store.open(dispatch) else 0
 
 
 def _role(desk: Desk, deliveries: Sequence[Delivery]) -> Role:

@@ -16,7 +16,7 @@ from services.notify.domain.inhibit import Reason
 from services.notify.domain.pipeline import Stage, Step
 from services.notify.domain.registry import AgencyRecord, Registry
 from services.notify.domain.routing import Recipient, Role
-from services.notify.mongo_dispatches import MongoDispatches, pushed
+from services.notify.mongo_dispatches import MongoDispatches, appended, pushed
 from services.notify.ports import AlertWithDeliveries, Counts, Decided, DeliveryState, Wanted
 from shared.runtime.mongodb import Database, Document
 
@@ -70,6 +70,11 @@ class MongoNotifyStore(MongoDispatches):
                     name="together",
                 ),
                 IndexModel([("message_id", ASCENDING)], sparse=True, name="by_message"),
+                IndexModel(
+                    [("p", ASCENDING), ("attached_at", ASCENDING)],
+                    partialFilterExpression={"attached_at": {"$exists": True}},
+                    name="attached",
+                ),
                 IndexModel([("silence", ASCENDING)], sparse=True, name="by_silence"),
                 IndexModel([("alert_id", ASCENDING)], name="by_alert"),
                 IndexModel([("alert.task_id", ASCENDING)], name="by_task"),
@@ -138,11 +143,10 @@ class MongoNotifyStore(MongoDispatches):
         kinds = [kind.value for kind in OVERDUE_STORY]
         query = {"alert.task_id": {"$in": list(task_ids)}, "alert.kind": {"$in": kinds}}
         deliveries = [one async for one in self._deliveries.find(query)]
-        tried = await self._tried(deliveries)
         stories: dict[str, list[Heard]] = {}
         for one in deliveries:
             alert = _ALERT.validate_python(one["alert"])
-            heard = Heard(alert.kind, alert.seq, _recipient(one), _reach(one, tried))
+            heard = Heard(alert.kind, alert.seq, _recipient(one), _reach(one))
             stories.setdefault(alert.task_id, []).append(heard)
         return stories
 
@@ -190,16 +194,13 @@ class MongoNotifyStore(MongoDispatches):
             fields["silence"] = f"{deliveries[0].alert.province}/{silence_id}"
         await self._change(deliveries, {"$set": fields, "$push": pushed(step)})
 
-    async def suppress(self, deliveries: Sequence[Delivery], step: Step, *, heard: bool = False) -> None:
-        fields: Document = {"state": "suppressed", "cause": step.reason}
-        if heard:
-            # Never the other way: what was told once, and is sent again, stays told.
-            fields["heard"] = True
-        await self._end_deliveries(deliveries, {"$set": fields, "$unset": {"waits": ""}, "$push": pushed(step)})
+    async def suppress(self, deliveries: Sequence[Delivery], step: Step) -> None:
+        fields = {"state": "suppressed", "cause": step.reason}
+        await self._end_deliveries(deliveries, {"$set": fields, "$push": pushed(step)})
 
     async def fail(self, deliveries: Sequence[Delivery], step: Step) -> None:
         fields = {"state": "failed", "cause": step.reason}
-        await self._end_deliveries(deliveries, {"$set": fields, "$unset": {"waits": ""}, "$push": pushed(step)})
+        await self._end_deliveries(deliveries, {"$set": fields, "$push": pushed(step)})
 
     async def move(self, deliveries: Sequence[Delivery], step: Step, *, not_before: datetime) -> None:
         places: dict[tuple[Lane, str, int, bool], list[Delivery]] = {}
@@ -219,6 +220,7 @@ class MongoNotifyStore(MongoDispatches):
 
     async def _end_deliveries(self, deliveries: Sequence[Delivery], change: Document) -> None:
         ids = [one.delivery_id for one in deliveries]
+        change["$unset"] = {"waits": "", "attached_at": ""}
         await self._deliveries.update_many({"_id": {"$in": ids}, "state": "pending"}, change)
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -255,41 +257,26 @@ class MongoNotifyStore(MongoDispatches):
 
     async def resend(self, deliveries: Sequence[Delivery], step: Step, *, at: datetime) -> int:
         count = 0
-        told = await self._told(deliveries)
         for one in deliveries:
+            fields = {
+                "state": "pending",
+                "cause": "",
+                "lane": Lane.RESEND.value,
+                "waits": {"$literal": one.waits},
+                "p": one.slot,
+                "resent": one.resent,
+                "not_before": at,
+                # Should its overdue be taken back, whoever heard of it must hear that.
+                "heard": {"$or": ["$heard", "$tried"]},
+                "tried": False,
+                "steps": appended(step),
+            }
             outcome = await self._deliveries.update_one(
                 {"_id": one.delivery_id, "state": {"$in": ["sent", "failed"]}},
-                {
-                    "$set": {
-                        "state": "pending",
-                        "cause": "",
-                        "lane": Lane.RESEND.value,
-                        "waits": one.waits,
-                        "p": one.slot,
-                        "resent": one.resent,
-                        "not_before": at,
-                        # Should its overdue be taken back, whoever heard of it must hear that.
-                        "heard": one.delivery_id in told,
-                    },
-                    "$unset": {"message_id": ""},
-                    "$push": pushed(step),
-                },
+                [{"$set": fields}, {"$unset": "message_id"}],
             )
             count += outcome.modified_count
         return count
-
-    async def _told(self, deliveries: Sequence[Delivery]) -> frozenset[str]:
-        """Those that went out, or may have."""
-        found = self._deliveries.find({"_id": {"$in": [one.delivery_id for one in deliveries]}})
-        documents = [one async for one in found]
-        tried = await self._tried(documents)
-        return frozenset(one["_id"] for one in documents if _reach(one, tried) is Reach.TOLD)
-
-    async def _tried(self, deliveries: Sequence[Document]) -> frozenset[str]:
-        """The messages of deliveries that were handed over at least once."""
-        messages = sorted({one["message_id"] for one in deliveries if one.get("message_id")})
-        query = {"_id": {"$in": messages}, "attempts": {"$gt": 0}}
-        return frozenset([one["_id"] async for one in self._dispatches.find(query, {"_id": 1})])
 
     async def deliveries_about(self, alert_id: str) -> Sequence[Delivery]:
         found = self._deliveries.find({"alert_id": alert_id, "state": {"$in": ["sent", "failed"]}})
@@ -457,6 +444,7 @@ def _wanted_document(wanted: Wanted) -> Document:
         "state": "pending",
         "cause": "",
         "heard": False,
+        "tried": False,
         "folded": one.is_folded,
         "resent": 0,
         "recorded_at": one.recorded_at,
@@ -481,16 +469,12 @@ def _delivery(document: Mapping[str, Any]) -> Delivery:
         document.get("waits", ""),
         document["folded"],
         document["resent"],
+        document["tried"],
     )
 
 
-def _reach(document: Mapping[str, Any], tried: Collection[str]) -> Reach:
-    """`tried`: the messages that were handed over at least once."""
-    if document["heard"] or document["state"] == "sent":
-        return Reach.TOLD
-    if document["state"] == "suppressed":
-        return Reach.NOT_TOLD
-    if document.get("message_id") in tried:
+def _reach(document: Mapping[str, Any]) -> Reach:
+    if document["heard"] or document["tried"] or document["state"] == "sent":
         return Reach.TOLD
     return Reach.PENDING if document["state"] == "pending" else Reach.NOT_TOLD
 

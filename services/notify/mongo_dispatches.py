@@ -14,6 +14,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
+from services.notify.domain.alert import AlertKind
 from services.notify.domain.digest import Unreachable
 from services.notify.domain.dispatch import DIGEST, SUMMARY, Delivery, Desk, Dispatch, Lane
 from services.notify.domain.pipeline import Stage, Step
@@ -70,16 +71,32 @@ class MongoDispatches:
             return found is not None and found["state"] == "forming"
         return True
 
-    async def attach(self, dispatch: Dispatch, deliveries: Sequence[Delivery], step: Step) -> None:
+    async def attach(self, dispatch: Dispatch, deliveries: Sequence[Delivery], step: Step, *, now: float) -> None:
+        # `waits` is what the indexes of waiting deliveries rest on; the name is kept for a release.
+        move = {"waited": "$waits", "message_id": dispatch.dispatch_id, "attached_at": now}
         await self._deliveries.update_many(
             {"_id": {"$in": _ids(deliveries)}, "waits": {"$exists": True}},
-            {"$set": {"message_id": dispatch.dispatch_id}, "$unset": {"waits": ""}, "$push": pushed(step)},
+            [{"$set": {**move, "steps": appended(step)}}, {"$unset": "waits"}],
         )
 
-    async def ready(self, dispatch: Dispatch) -> None:
-        await self._dispatches.update_one(
-            {"_id": dispatch.dispatch_id, "state": "forming"}, {"$set": {"state": "open"}}
+    async def ready(self, dispatch: Dispatch) -> bool:
+        key = {"_id": dispatch.dispatch_id}
+        await self._dispatches.update_one({**key, "state": "forming"}, {"$set": {"state": "open"}})
+        return await self._dispatches.count_documents({**key, "state": "open"}, limit=1) > 0
+
+    async def release(self, dispatch_id: str) -> int:
+        untried = {"message_id": dispatch_id, "state": "pending", "tried": False}
+        outcome = await self._deliveries.update_many(
+            untried, [{"$set": {"waits": "$waited"}}, {"$unset": ["waited", "message_id", "attached_at"]}]
         )
+        return outcome.modified_count
+
+    async def stranded(self, slots: Collection[int], *, attached_before: float, limit: int) -> Sequence[str]:
+        query = {"p": {"$in": list(slots)}, "attached_at": {"$lt": attached_before}}
+        rows = self._deliveries.find(query, {"message_id": 1}).sort("attached_at", ASCENDING).limit(limit)
+        ids = sorted({one["message_id"] async for one in rows})
+        ended = {"_id": {"$in": ids}, "state": {"$in": ["sent", "failed", "empty"]}}
+        return [one["_id"] async for one in self._dispatches.find(ended, {"_id": 1})]
 
     async def unready(self, slots: Collection[int], *, formed_before: float) -> Sequence[Dispatch]:
         query = {"state": "forming", "p": {"$in": list(slots)}, "formed_at": {"$lt": formed_before}}
@@ -152,20 +169,19 @@ class MongoDispatches:
             await self._settle(found)
 
     async def _settle(self, document: Document) -> None:
-        """Bring the deliveries of an ended message to its end."""
-        mine = {"message_id": document["_id"], "state": "pending"}
+        """Bring the deliveries of an ended message to its end. What came in too late for it waits again."""
+        mine: Document = {"message_id": document["_id"], "state": "pending"}
         match document["state"]:
             case "sent":
-                change: Document = {
-                    "$set": {"state": "sent", "sent_at": document["sent_at"], "cause": ""},
-                    "$push": pushed(Step(Stage.SEND, "sent")),
-                }
-                await self._deliveries.update_many(mine, change)
-            case "failed":
-                step = Step(Stage.SEND, document["cause"])
+                sent = {"state": "sent", "sent_at": document["sent_at"], "cause": ""}
                 await self._deliveries.update_many(
-                    mine, {"$set": {"state": "failed", "cause": document["cause"]}, "$push": pushed(step)}
+                    {**mine, "tried": True}, {"$set": sent, "$push": pushed(Step(Stage.SEND, "sent"))}
                 )
+            case "failed":
+                failed = {"state": "failed", "cause": document["cause"]}
+                step = pushed(Step(Stage.SEND, document["cause"]))
+                await self._deliveries.update_many(mine, {"$set": failed, "$unset": {"attached_at": ""}, "$push": step})
+        await self.release(document["_id"])
         await self._dispatches.update_one({"_id": document["_id"]}, {"$unset": {"settling": ""}})
 
     async def unsettled(self, slots: Collection[int]) -> int:
@@ -175,6 +191,22 @@ class MongoDispatches:
             await self._settle(one)
             count += 1
         return count
+
+    async def tried(self, deliveries: Sequence[Delivery]) -> None:
+        await self._deliveries.update_many(
+            {"_id": {"$in": _ids(deliveries)}}, {"$set": {"tried": True}, "$unset": {"attached_at": ""}}
+        )
+
+    async def heard(self, task_ids: Collection[str], agency: str) -> None:
+        await self._deliveries.update_many(
+            {
+                "alert.task_id": {"$in": sorted(task_ids)},
+                "alert.kind": AlertKind.OVERDUE.value,
+                "agency": agency,
+                "role": Role.AGENCY.value,
+            },
+            {"$set": {"heard": True}},
+        )
 
     async def postponed(
         self, dispatch: Dispatch, cause: str, *, until: float, not_before: datetime | None = None
@@ -258,6 +290,12 @@ class MongoDispatches:
 def pushed(step: Step) -> Document:
     """`$push` of a step."""
     return {"steps": {"$each": [[step.stage.value, step.reason]], "$slice": -STEPS_KEPT}}
+
+
+def appended(step: Step) -> Document:
+    """The same in an update by pipeline."""
+    added = {"$literal": [[step.stage.value, step.reason]]}
+    return {"$slice": [{"$concatArrays": ["$steps", added]}, -STEPS_KEPT]}
 
 
 def _ids(deliveries: Sequence[Delivery]) -> list[str]:

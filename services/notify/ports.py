@@ -274,8 +274,8 @@ class NotifyStore(Protocol):
         """They wait on."""
         ...
 
-    async def suppress(self, deliveries: Sequence[Delivery], step: Step, *, heard: bool = False) -> None:
-        """Silenced for good. `heard`: an earlier try of their message may have told it."""
+    async def suppress(self, deliveries: Sequence[Delivery], step: Step) -> None:
+        """Silenced for good. What was in a try of its message may have been heard all the same."""
         ...
 
     async def fail(self, deliveries: Sequence[Delivery], step: Step) -> None:
@@ -292,12 +292,20 @@ class NotifyStore(Protocol):
         """Begin a message. False where it exists and has left the forming; an unfinished one may be begun again."""
         ...
 
-    async def attach(self, dispatch: Dispatch, deliveries: Sequence[Delivery], step: Step) -> None:
+    async def attach(self, dispatch: Dispatch, deliveries: Sequence[Delivery], step: Step, *, now: float) -> None:
         """Put deliveries in that are in no message yet."""
         ...
 
-    async def ready(self, dispatch: Dispatch) -> None:
-        """It may go out."""
+    async def ready(self, dispatch: Dispatch) -> bool:
+        """It may go out. False where it has ended already: then `release` what was put in."""
+        ...
+
+    async def release(self, dispatch_id: str) -> int:
+        """What is in a message that has ended without having been in a try of it waits again. Returns how many."""
+        ...
+
+    async def stranded(self, slots: Collection[int], *, attached_before: float, limit: int) -> Sequence[str]:
+        """Ids of ended messages that still hold deliveries, which a crash left there."""
         ...
 
     async def unready(self, slots: Collection[int], *, formed_before: float) -> Sequence[Dispatch]:
@@ -325,12 +333,20 @@ class NotifyStore(Protocol):
         """What a message is about, without what was suppressed meanwhile."""
         ...
 
+    async def tried(self, deliveries: Sequence[Delivery]) -> None:
+        """They are in a try of their message that is about to be made: from now on they may have been heard."""
+        ...
+
+    async def heard(self, task_ids: Collection[str], agency: str) -> None:
+        """An agency hears, in the list of its digest, that these tasks are overdue, whatever became of the alerts."""
+        ...
+
     async def listed_before(self, desk: Desk, channel: str, day: date) -> Mapping[str, str]:
         """`Digest.listed` of the last digest before a day that had any news."""
         ...
 
     async def sent(self, dispatch: Dispatch, *, at: datetime, listed: Mapping[str, str] | None = None) -> None:
-        """It went out, and so did its deliveries."""
+        """It went out, and so did the deliveries that were in the try; others wait again."""
         ...
 
     async def failed(self, dispatch: Dispatch, cause: str, *, at: datetime) -> None:
@@ -338,7 +354,7 @@ class NotifyStore(Protocol):
         ...
 
     async def empty(self, dispatch: Dispatch) -> None:
-        """Nothing was left to be said."""
+        """Nothing was left to be said; what came in since waits again."""
         ...
 
     async def postponed(

@@ -64,6 +64,7 @@ class Previews:
             alerts=[one.alert for one in going],
             before=before,
             states={**await self._store.tasks(set(before)), **known},
+            is_silenced=lambda task: any(one.covers_task(task) for one in silences),
             folded=sum(one.is_folded for one in going),
             unreachable=rows,
         )

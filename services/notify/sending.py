@@ -162,6 +162,8 @@ class Sending:
     async def _still_due(self, dispatch: Dispatch, now: datetime) -> tuple[list[Delivery], Mapping[str, TaskState]]:
         """A task that was finished since the message was formed must not be nagged about."""
         deliveries = await self._store.deliveries_of(dispatch.dispatch_id)
+        # A repeat is the message that it was: what came in since the first try waits again once this has ended.
+        deliveries = [one for one in deliveries if one.is_tried] or deliveries
         known = await self._store.tasks({one.alert.task_id for one in deliveries})
         due: list[Delivery] = []
         silenced: dict[Reason, list[Delivery]] = {}
@@ -172,8 +174,9 @@ class Sending:
             else:
                 silenced.setdefault(reason, []).append(one)
         for reason, some in silenced.items():
-            await self._store.suppress(some, Step(Stage.INHIBIT, reason.value), heard=dispatch.attempts > 1)
+            await self._store.suppress(some, Step(Stage.INHIBIT, reason.value))
             metrics.DELIVERIES.labels(dispatch.channel, "suppressed").inc(len(some))
+        await self._store.tried(due)
         return due, known
 
     async def _digest(
@@ -189,16 +192,20 @@ class Sending:
         rows, news = await self._store.unreachable(desk.province) if is_standing else ((), None)
         if not deliveries and news is None:
             return None
+        silences = await self._lookup.silences(desk.province, now=now)
         before = await self._store.listed_before(desk, dispatch.channel, day)
-        return digest(
+        content = digest(
             day=day,
             standing=() if desk.is_head else await self._store.standing(desk.province, desk.agency),
             alerts=[one.alert for one in deliveries],
             before=before,
             states={**await self._store.tasks(set(before)), **known},
+            is_silenced=lambda task: any(one.covers_task(task) for one in silences),
             folded=sum(one.is_folded for one in deliveries),
             unreachable=rows,
         )
+        await self._store.heard(content.overdue, desk.agency)
+        return content
 
     async def _summary(self, dispatch: Dispatch) -> Summary:
         desk = dispatch.desk

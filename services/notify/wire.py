@@ -1,7 +1,6 @@
 """Contract ↔ domain; the only file of this service that knows the contract's models."""
 
 from collections.abc import Iterable
-from itertools import pairwise
 
 from services.notify.domain.alert import KIND_OF_FACT, Alert, TaskState
 from services.notify.domain.registry import AgencyRecord
@@ -13,6 +12,8 @@ from shared.contracts.task_facts import MilestoneKind, SubmissionRejected, TaskC
 from shared.contracts.topics import ALERTS
 
 SOURCE = "//dondoc/notify"
+_CLOCK = "clock"
+"""The actor of what nobody sent: a calendar that was replaced, a period that opened."""
 _KINDS_OF_V1 = frozenset(one.value for one in alert_facts.AlertKind)
 """Its readers refuse other words; what came later is told as v2."""
 
@@ -70,14 +71,9 @@ def _highest(numbers: Iterable[int]) -> int:
 
 
 def _given_on(task: TaskSnapshot) -> int:
-    """The version that a document gave. What a calendar made of it since keeps who gave it, and the document."""
-    given = 0
-    for newer, older in pairwise(reversed((None, *task.deadlines))):
-        if newer is not None:
-            given = newer.version
-            if older is None or (older.given_by, older.document) != (newer.given_by, newer.document):
-                break
-    return given
+    """The version that a document gave; of a period that the clock opened, the first. Later ones a calendar made."""
+    given = (one.version for one in task.deadlines if one.cause.actor != _CLOCK)
+    return max(given, default=task.deadlines[0].version if task.deadlines else 0)
 
 
 def alert(event: Event) -> Alert | None:

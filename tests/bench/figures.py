@@ -23,6 +23,9 @@ BATCH_TARGET = ">= 0.8"
 PRODUCER_TARGET = ">= 0.5"
 STEADY_P99_TARGET = "<= 50"
 AUTH_TARGET = "<= 0.05"
+DECIDE_TARGET = ">= 0.5"
+WAVE_MESSAGES_TARGET = "<= 200"
+SLOW_CHANNEL_TARGET = "<= 1.2"
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,8 +130,8 @@ async def recorded(store: NotifyStore, *decided: Decided, **changes: Any) -> lis
 async def formed(store: NotifyStore, dispatch: Dispatch, deliveries: Sequence[Delivery] = ()) -> Dispatch:
     """A message that may go out."""
     assert await store.open(dispatch)
-    await store.attach(dispatch, deliveries, STEP)
-    await store.ready(dispatch)
+    await store.attach(dispatch, deliveries, STEP, now=NOW)
+    assert await store.ready(dispatch)
     return dispatch
 
 
@@ -139,6 +139,7 @@ async def claimed(store: NotifyStore, dispatch: Dispatch, deliveries: Sequence[D
     """A message on its way."""
     found = await store.claim(await formed(store, dispatch, deliveries), until=NOW + 60)
     assert found is not None
+    await store.tried(deliveries)
     return found
 
 
@@ -311,15 +312,42 @@ async def test_whoever_may_have_been_told_counts_as_told(store: NotifyStore) -> 
     """
     [one] = await recorded(store, a_decided(1, kind=K.OVERDUE))
     assert await reach(store, one) is Reach.PENDING
-    message = await formed(store, a_dispatch(), [one])
+    message = await store.claim(await formed(store, a_dispatch(), [one]), until=NOW + 60)
+    assert message is not None
     assert await reach(store, one) is Reach.PENDING
-    tried = await store.claim(message, until=NOW + 60)
-    assert tried is not None
+    await store.tried([one])
     assert await reach(store, one) is Reach.TOLD
-    await store.postponed(tried, "smtp_451", until=NOW)
+    await store.postponed(message, "smtp_451", until=NOW)
     assert await reach(store, one) is Reach.TOLD
-    await store.failed(tried, "smtp_550", at=AT)
+    await store.failed(message, "smtp_550", at=AT)
     assert await reach(store, one) is Reach.TOLD
+
+
+async def test_what_was_in_no_try_of_a_message_that_failed_is_not_told(store: NotifyStore) -> None:
+    early, late = await recorded(store, *(a_decided(number, kind=K.OVERDUE) for number in (1, 2)))
+    message = await store.claim(await formed(store, a_dispatch(), [early, late]), until=NOW + 60)
+    assert message is not None
+    await store.tried([early])
+
+    await store.failed(message, "smtp_550", at=AT)
+
+    assert [await reach(store, one) for one in (early, late)] == [Reach.TOLD, Reach.NOT_TOLD]
+
+
+async def test_an_overdue_that_is_read_in_the_list_of_a_digest_is_told(store: NotifyStore) -> None:
+    """INVARIANT: who read that a task is overdue hears when that is taken back, wherever it was read."""
+    agency, head = await recorded(store, a_decided(1, kind=K.OVERDUE, recipients=(AGENCY, HEAD)))
+    [escalation] = await recorded(store, a_decided(1, seq=6, kind=K.ESCALATION))
+    [unlisted] = await recorded(store, a_decided(2, kind=K.OVERDUE))
+    [elsewhere] = await recorded(store, a_decided(3, kind=K.OVERDUE, recipients=(STANDING,)))
+    await store.suppress([agency], Step(Stage.INHIBIT, "retracted"))
+
+    await store.heard([task_id(1), task_id(3)], "H48.21")
+    await store.heard([], "H48.21")
+
+    assert await reach(store, agency) is Reach.TOLD
+    assert {await reach(store, one) for one in (head, escalation, unlisted, elsewhere)} == {Reach.PENDING}
+    assert (await state_of(store, agency)).state == "suppressed"
 
 
 async def test_what_was_sent_is_told_and_what_never_went_out_is_not(store: NotifyStore) -> None:
@@ -331,16 +359,14 @@ async def test_what_was_sent_is_told_and_what_never_went_out_is_not(store: Notif
     assert [await reach(store, one) for one in (sent, failed, silenced)] == [Reach.TOLD, Reach.NOT_TOLD, Reach.NOT_TOLD]
 
 
-@pytest.mark.parametrize(("heard", "expected"), [(False, Reach.NOT_TOLD), (True, Reach.TOLD)])
-async def test_what_was_silenced_on_its_way_was_heard_where_an_earlier_try_may_have_told_it(
-    store: NotifyStore, heard: bool, expected: Reach
-) -> None:
-    [one] = await recorded(store, a_decided(1, kind=K.OVERDUE))
-    await claimed(store, a_dispatch(), [one])
+async def test_what_was_silenced_on_its_way_was_heard_where_a_try_may_have_told_it(store: NotifyStore) -> None:
+    tried, untried = await recorded(store, *(a_decided(number, kind=K.OVERDUE) for number in (1, 2)))
+    await formed(store, a_dispatch(), [tried, untried])
+    await store.tried([tried])
 
-    await store.suppress([one], Step(Stage.INHIBIT, "retracted"), heard=heard)
+    await store.suppress([tried, untried], Step(Stage.INHIBIT, "retracted"))
 
-    assert await reach(store, one) is expected
+    assert [await reach(store, one) for one in (tried, untried)] == [Reach.TOLD, Reach.NOT_TOLD]
 
 
 async def test_what_was_told_stays_told_while_it_is_sent_again_and_if_that_is_silenced(store: NotifyStore) -> None:
@@ -544,8 +570,8 @@ async def test_what_became_of_a_delivery_is_final(store: NotifyStore) -> None:
 
     late = Step(Stage.SEND, "late")
     await store.fail([sent, silenced], late)
-    await store.suppress([sent, failed], late, heard=True)
-    await store.attach(await formed(store, a_dispatch("m2")), [sent, failed, silenced], late)
+    await store.suppress([sent, failed], late)
+    await store.attach(await formed(store, a_dispatch("m2")), [sent, failed, silenced], late, now=NOW)
     await store.hold([sent, failed, silenced], late, until=AT)
 
     assert await states(store) == [("sent", ""), ("failed", "no_contact"), ("suppressed", "task_submitted")]
@@ -584,18 +610,20 @@ async def test_what_moves_together_keeps_what_each_was(store: NotifyStore) -> No
 
 
 async def test_a_message_is_begun_once_and_again_only_while_it_is_forming(store: NotifyStore) -> None:
-    """INVARIANT: once a message may go out nothing joins it: a repeat of it must be what the first try was."""
+    """INVARIANT: a message is formed once: whoever comes when it is ready finds it gone."""
     assert await store.open(a_dispatch())
     assert await store.open(a_dispatch())
-    await store.ready(a_dispatch())
+    assert await store.ready(a_dispatch())
     assert not await store.open(a_dispatch())
+    # Who was forming it as well may finish: it has not gone yet.
+    assert await store.ready(a_dispatch())
 
     message = await store.claim(a_dispatch(), until=NOW + 60)
     assert message is not None
     assert not await store.open(a_dispatch())
     await store.sent(message, at=AT)
-    await store.ready(a_dispatch())
 
+    assert not await store.ready(a_dispatch())
     assert not await store.open(a_dispatch())
     assert await due(store, now=NOW + 99) == []
     assert await store.open(a_dispatch("m2"))
@@ -610,14 +638,14 @@ async def test_of_two_who_begin_a_message_both_may_form_the_one(store: NotifySto
 async def test_only_what_waits_is_put_into_a_message(store: NotifyStore) -> None:
     one, two, other = await recorded(store, *(a_decided(number) for number in (1, 2, 3)))
     await store.open(a_dispatch("m1"))
-    await store.attach(a_dispatch("m1"), [one], STEP)
+    await store.attach(a_dispatch("m1"), [one], STEP, now=NOW)
 
     await store.open(a_dispatch("m2"))
-    await store.attach(a_dispatch("m2"), [one, two], STEP)
+    await store.attach(a_dispatch("m2"), [one, two], STEP, now=NOW)
 
     assert ids(await store.deliveries_of("m1")) == ids([one])
     assert ids(await store.deliveries_of("m2")) == ids([two])
-    assert [found.waits for found in await store.deliveries_of("m1")] == [""]
+    assert await store.deliveries_of("m1") == [replace(one, waits="")]
     assert await together(store, other) == [other.delivery_id]
     state = await state_of(store, one)
     assert (state.state, state.message_id, state.steps) == ("pending", "m1", (STEP,))
@@ -698,6 +726,102 @@ async def test_a_digest_that_listed_nothing_is_what_the_next_one_compares_itself
         await store.sent(await claimed(store, digest), at=AT, listed=listed)
 
     assert await store.listed_before(DESK, "email", date(2024, 10, 21)) == {}
+
+
+# -- what came too late for its message ----------------------------------------------------------------------------
+
+
+async def test_what_was_in_no_try_waits_again_where_its_message_was_sent(store: NotifyStore) -> None:
+    """INVARIANT: what is put into a message by a replica that is late neither counts as sent nor stays behind."""
+    told, late = await recorded(store, a_decided(1), a_decided(2))
+    message = await store.claim(await formed(store, a_dispatch(), [told, late]), until=NOW + 60)
+    assert message is not None
+    await store.tried([told])
+    assert {one.delivery_id: one.is_tried for one in await store.deliveries_of("m1")} == {
+        told.delivery_id: True,
+        late.delivery_id: False,
+    }
+
+    await store.sent(message, at=AT)
+
+    assert await states(store) == [("sent", ""), ("pending", "")]
+    assert await store.together(late.waits, now=AT, limit=10) == [late]
+    assert (await state_of(store, late)).message_id is None
+
+
+async def test_what_was_in_no_try_waits_again_where_nothing_was_left_to_be_said(store: NotifyStore) -> None:
+    settled, late = await recorded(store, a_decided(1), a_decided(2))
+    message = await claimed(store, a_dispatch(), [settled])
+    await store.suppress([settled], Step(Stage.INHIBIT, "task_submitted"))
+    await store.attach(message, [late], STEP, now=NOW)
+
+    await store.empty(message)
+
+    assert await states(store) == [("suppressed", "task_submitted"), ("pending", "")]
+    assert await store.together(late.waits, now=AT, limit=10) == [late]
+
+
+async def test_who_finds_the_message_gone_takes_back_what_was_put_in(store: NotifyStore) -> None:
+    one, told, settled, other = await recorded(store, *(a_decided(number) for number in (1, 2, 3, 4)))
+    message = await claimed(store, a_dispatch(), [told, settled])
+    await store.suppress([settled], STEP)
+    await store.sent(message, at=AT)
+    await formed(store, a_dispatch("m2"), [other])
+    await store.attach(a_dispatch(), [one], STEP, now=NOW)
+    assert not await store.ready(a_dispatch())
+
+    assert await store.release("m1") == 1
+    assert await store.release("m1") == 0
+
+    assert await store.waiting([0], now=AT) == [one.waits]
+    assert await store.together(one.waits, now=AT, limit=10) == [one]
+    assert ids(await store.deliveries_of("m2")) == ids([other])
+    assert [state for state, _ in await states(store)] == ["pending", "sent", "suppressed", "pending"]
+    # It can be put into another message, and held, like any other.
+    await store.hold([one], Step(Stage.DEDUP, "digest has left"), until=AT + HOUR)
+    assert await together(store, one) == []
+
+
+async def test_what_a_crash_left_in_a_message_that_has_gone_is_found(store: NotifyStore) -> None:
+    """INVARIANT: no delivery stays in a message that has ended without having been told in it."""
+    told, left, foreign, new = await recorded(store, *(a_decided(number) for number in (1, 2, 3, 4)))
+    waits = (await recorded(store, a_decided(5), slot=3))[0]
+    for number, late in enumerate((left, foreign, new, waits)):
+        await store.sent(await claimed(store, a_dispatch(f"m{number}"), [told] if not number else []), at=AT)
+        await store.attach(a_dispatch(f"m{number}"), [late], STEP, now=NOW - 9 + number)
+    await formed(store, a_dispatch("open"), await recorded(store, a_decided(6)))
+
+    async def stranded(slots: Sequence[int] = (0, 3), before: float = NOW + 9, limit: int = 10) -> list[str]:
+        return sorted(await store.stranded(slots, attached_before=before, limit=limit))
+
+    assert await stranded() == ["m0", "m1", "m2", "m3"]
+    assert await stranded([0]) == ["m0", "m1", "m2"]
+    assert await stranded([]) == []
+    assert await stranded(before=NOW - 9) == []
+    assert await stranded(before=NOW - 8) == ["m0"]
+    assert await stranded(limit=1) == ["m0"]
+
+    for name in await stranded():
+        await store.release(name)
+    assert await stranded() == []
+    assert await store.waiting([0, 3], now=AT) == sorted({left.waits, waits.waits})
+    assert len(await store.together(left.waits, now=AT, limit=10)) == 4
+
+
+async def test_a_message_that_was_told_leaves_nothing_stranded(store: NotifyStore) -> None:
+    for number, outcome in enumerate(("sent", "failed", "empty", "suppressed")):
+        [one] = await recorded(store, a_decided(number))
+        message = await claimed(store, a_dispatch(outcome), [one])
+        match outcome:
+            case "sent":
+                await store.sent(message, at=AT)
+            case "failed":
+                await store.failed(message, "smtp_550", at=AT)
+            case _:
+                await store.suppress([one], STEP)
+                await store.empty(message)
+
+    assert await store.stranded([0], attached_before=NOW + 9, limit=10) == []
 
 
 # -- sending -------------------------------------------------------------------------------------------------------
@@ -1001,6 +1125,7 @@ async def test_what_was_sent_or_has_failed_can_be_sent_again(store: NotifyStore)
     assert [one.delivery_id for one in found] == sorted(ids([sent, failed]))
     assert await store.deliveries_about("unknown") == []
 
+    assert {one.is_tried for one in found if one.delivery_id == sent.delivery_id} == {True}
     again = [replace(one, lane=Lane.RESEND, waits="r|1", slot=2, resent=1) for one in (*found, silenced, waiting)]
     step = Step(Stage.SEND, "again, asked by H48.07")
     assert await store.resend(again, step, at=AT + HOUR) == 2
@@ -1008,7 +1133,7 @@ async def test_what_was_sent_or_has_failed_can_be_sent_again(store: NotifyStore)
 
     assert await store.waiting([2], now=AT + HOUR) == ["r|1"]
     ups = await store.together("r|1", now=AT + HOUR, limit=10)
-    assert sorted(ups, key=lambda one: one.delivery_id) == again[:2]
+    assert sorted(ups, key=lambda one: one.delivery_id) == [replace(one, is_tried=False) for one in again[:2]]
     state = await state_of(store, failed)
     assert (state.state, state.cause, state.message_id, state.attempts, state.not_before) == (
         "pending",
@@ -1183,6 +1308,7 @@ async def test_every_question_is_answered_by_an_index(database: Database) -> Non
     await claimed(store, a_dispatch("m1"), deliveries[:1])
     await formed(store, a_dispatch("m2", kind=DIGEST, day=ON))
     await store.open(a_dispatch("m3"))
+    await store.sent(await claimed(store, a_dispatch("m4"), deliveries[3:4]), at=AT)
     await store.add_silence(a_silence())
     await store.note_unreachable(DESK, "agency", "email", "no_contact", at=AT)
     await store.disable("email", "a@x.example", "gone", at=AT)
@@ -1209,8 +1335,12 @@ async def test_every_question_is_answered_by_an_index(database: Database) -> Non
     await store.fail(deliveries[2:3], STEP)
     await store.move(deliveries, STEP, not_before=AT)
     await store.open(a_dispatch("m1"))
-    await store.attach(a_dispatch("m3"), deliveries, STEP)
+    await store.attach(a_dispatch("m3"), deliveries, STEP, now=NOW)
     await store.ready(a_dispatch("m3"))
+    await store.release("m4")
+    await store.stranded([0, 1], attached_before=NOW, limit=10)
+    await store.tried(deliveries)
+    await store.heard([task_id(1)], "H48.21")
     await store.unready([0, 1], formed_before=NOW)
     await store.formed_since(DESK, "email", AT)
     await store.listed_before(DESK, "email", ON)

@@ -2,8 +2,10 @@
 
 import asyncio
 from email.errors import MessageError
-from email.headerregistry import Address
+from email.header import Header
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UniqueUnstructuredHeader
 from email.message import EmailMessage
+from email.policy import EmailPolicy, Policy
 from email.utils import format_datetime
 from typing import Final
 
@@ -18,6 +20,19 @@ MESSAGE_SECONDS_MAX = 30.0
 """Over all steps of one message, and one step more to say goodbye; together below the claim of whoever sends."""
 RETRIES: Final = RetryTable((*(2.0**n for n in range(10)), 600.0), give_up_after=5 * 24 * 3600.0)
 """1, 2, 4, …, 512 s, then every 600 s, as long as mail servers among themselves keep trying."""
+
+
+class _Subject(UniqueUnstructuredHeader, BaseHeader):
+    """Folds as the older email.header does. That of Python 3.11's policies loses a space where a line is broken."""
+
+    def fold(self, *, policy: Policy) -> str:
+        words = Header(str(self), "utf-8", header_name=self.name, maxlinelen=policy.max_line_length)
+        return f"{self.name}: {words.encode(linesep=policy.linesep)}{policy.linesep}"
+
+
+_HEADERS = HeaderRegistry()
+_HEADERS.map_to_type("subject", _Subject)
+_POLICY = EmailPolicy(header_factory=_HEADERS)
 
 
 class EmailChannel:
@@ -78,7 +93,7 @@ class EmailChannel:
         return Delivered()
 
     def _mail(self, message: Message) -> EmailMessage:
-        mail = EmailMessage()
+        mail = EmailMessage(_POLICY)
         mail["From"] = self._from
         mail["To"] = Address(addr_spec=message.to)
         mail["Subject"] = message.subject

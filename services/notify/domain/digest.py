@@ -1,7 +1,7 @@
 """What stands in a digest: the truth of an agency's tasks at 08:00, what is new in it, and what is gone from it."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
@@ -125,17 +125,14 @@ class Digest:
     folded: int
     """Alerts that would have been messages of their own, had there not been too many in an hour."""
     unreachable: tuple[Unreachable, ...] = ()
+    listed: Mapping[str, str] = field(default_factory=dict)
+    """Task id → topic of all that stands in it as overdue or nearly due, shown or counted: what the next one compares
+    itself with."""
 
     @property
-    def listed(self) -> Mapping[str, str]:
-        """Task id → topic of what stands in it as overdue or nearly due, which the next digest compares itself with."""
-        return {
-            line.task_id: section.topic.value
-            for section in self.sections
-            if section.topic in {Topic.OVERDUE, Topic.DUE_SOON}
-            for _, lines in section.directives
-            for line in lines
-        }
+    def overdue(self) -> frozenset[str]:
+        """The tasks that its reader hears are overdue."""
+        return frozenset(one for one, topic in self.listed.items() if topic == Topic.OVERDUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +158,7 @@ def digest(
     alerts: Iterable[Alert],
     before: Mapping[str, str],
     states: Mapping[str, TaskState],
+    is_silenced: Callable[[TaskState], bool] = lambda _: False,
     folded: int = 0,
     unreachable: Sequence[Unreachable] = (),
 ) -> Digest:
@@ -168,10 +166,13 @@ def digest(
 
     `standing`: the agency's tasks that are overdue or nearly due now. `alerts`: what else it has to hear, still due.
     `before`: `Digest.listed` of its last digest. `states`: the newest of the tasks in `before` and `alerts`.
+    `is_silenced`: whether an officer asked for quiet about a task, which then neither stands nor goes.
     """
     lines: dict[Topic, list[Line]] = {}
     shown: dict[str, Topic] = {}
     for task in standing:
+        if is_silenced(task):
+            continue
         topic = Topic.OVERDUE if task.standing is Standing.OVERDUE else Topic.DUE_SOON
         shown[task.task_id] = topic
         lines.setdefault(topic, []).append(_of_task(task, is_new=before.get(task.task_id) != topic.value))
@@ -184,10 +185,11 @@ def digest(
     gone = tuple(
         GoneLine(task_id, one.directive, one.clause, one.title, gone_why(one))
         for task_id in sorted(before)
-        if task_id not in shown and (one := states.get(task_id)) is not None
+        if task_id not in shown and (one := states.get(task_id)) is not None and not is_silenced(one)
     )
     sections = tuple(section(topic, lines[topic]) for topic in Topic if topic in lines)
-    return Digest(day, sections, gone, folded, tuple(unreachable))
+    listed = {task_id: topic.value for task_id, topic in shown.items()}
+    return Digest(day, sections, gone, folded, tuple(unreachable), listed)
 
 
 def section(topic: Topic, lines: Sequence[Line]) -> Section:

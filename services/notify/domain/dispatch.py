@@ -57,6 +57,8 @@ class Delivery:
     """It would have been a message of its own, had there not been too many."""
     resent: int = 0
     """How often an officer has sent it again."""
+    is_tried: bool = False
+    """It was in a try of its message, and may have been heard."""
 
 
 @dataclass(frozen=True, slots=True)

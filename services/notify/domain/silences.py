@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.notify.domain.alert import Alert, AlertKind
+from services.notify.domain.alert import Alert, AlertKind, TaskState
 
 LONGEST = timedelta(days=92)
 """A quarter. Whoever needs longer says so again."""
@@ -31,12 +31,18 @@ class Silence:
 
     def covers(self, alert: Alert) -> bool:
         """Whether an alert is about what is silenced."""
+        return alert.kind not in NEVER_SILENCED and self._names(alert)
+
+    def covers_task(self, task: TaskState) -> bool:
+        """Whether a task is silenced, which then stands in no digest either."""
+        return self._names(task)
+
+    def _names(self, one: Alert | TaskState) -> bool:
         return (
-            alert.kind not in NEVER_SILENCED
-            and self.province == alert.province
-            and self.agency in {None, alert.agency}
-            and self.directive in {None, alert.directive}
-            and self.task_id in {None, alert.task_id}
+            self.province == one.province
+            and self.agency in {None, one.agency}
+            and self.directive in {None, one.directive}
+            and self.task_id in {None, one.task_id}
         )
 
     def is_active(self, now: datetime) -> bool:

@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
-from services.notify.domain.alert import TaskState
+from services.notify.domain.alert import AlertKind, TaskState
 from services.notify.domain.dedup import OVERDUE_STORY, Heard, Reach
 from services.notify.domain.digest import Unreachable
 from services.notify.domain.dispatch import DIGEST, SUMMARY, Delivery, Desk, Dispatch, Lane
 from services.notify.domain.pipeline import Stage, Step
 from services.notify.domain.registry import AgencyRecord, Registry
+from services.notify.domain.routing import Recipient, Role
 from services.notify.domain.silences import Silence
 from services.notify.mongo_dispatches import STEPS_KEPT
 from services.notify.ports import AlertWithDeliveries, Counts, Decided, DeliveryState, Wanted
@@ -28,6 +29,8 @@ class _Row:
     cause: str = ""
     heard: bool = False
     message_id: str | None = None
+    waited: str = ""
+    attached_at: float | None = None
     sent_at: datetime | None = None
     steps: list[Step] = field(default_factory=list)
 
@@ -117,13 +120,9 @@ class MemoryNotifyStore:
                 stories.setdefault(alert.task_id, []).append(heard)
         return stories
 
-    def _reach(self, row: _Row) -> Reach:
-        if row.heard or row.state == "sent":
-            return Reach.TOLD
-        if row.state == "suppressed":
-            return Reach.NOT_TOLD
-        message = self._messages.get(row.message_id or "")
-        if message is not None and message.dispatch.attempts:
+    @staticmethod
+    def _reach(row: _Row) -> Reach:
+        if row.heard or row.delivery.is_tried or row.state == "sent":
             return Reach.TOLD
         return Reach.PENDING if row.state == "pending" else Reach.NOT_TOLD
 
@@ -177,9 +176,8 @@ class MemoryNotifyStore:
             row.silence_id = silence_id or row.silence_id
             row.say(step)
 
-    async def suppress(self, deliveries: Sequence[Delivery], step: Step, *, heard: bool = False) -> None:
+    async def suppress(self, deliveries: Sequence[Delivery], step: Step) -> None:
         for row in self._pending_rows(deliveries):
-            row.heard = row.heard or heard
             self._end_row(row, "suppressed", step)
 
     async def fail(self, deliveries: Sequence[Delivery], step: Step) -> None:
@@ -203,6 +201,7 @@ class MemoryNotifyStore:
     def _end_row(self, row: _Row, state: str, step: Step) -> None:
         row.state, row.cause = state, step.reason
         row.delivery = replace(row.delivery, waits="")
+        row.attached_at = None
         row.say(step)
 
     # -- dispatches ------------------------------------------------------------------------------------------------
@@ -215,16 +214,51 @@ class MemoryNotifyStore:
         self._messages[dispatch.dispatch_id] = _Sent(dispatch, dispatch.formed_on, dispatch.formed_at)
         return True
 
-    async def attach(self, dispatch: Dispatch, deliveries: Sequence[Delivery], step: Step) -> None:
+    async def attach(self, dispatch: Dispatch, deliveries: Sequence[Delivery], step: Step, *, now: float) -> None:
         for row in self._waiting_rows(deliveries):
-            row.message_id = dispatch.dispatch_id
+            row.message_id, row.attached_at, row.waited = dispatch.dispatch_id, now, row.delivery.waits
             row.delivery = replace(row.delivery, waits="")
             row.say(step)
 
-    async def ready(self, dispatch: Dispatch) -> None:
+    async def ready(self, dispatch: Dispatch) -> bool:
         message = self._messages[dispatch.dispatch_id]
         if message.state == "forming":
             message.state = "open"
+        return message.state == "open"
+
+    async def release(self, dispatch_id: str) -> int:
+        rows = [
+            row
+            for row in self._rows.values()
+            if row.message_id == dispatch_id and row.state == "pending" and not row.delivery.is_tried
+        ]
+        for row in rows:
+            row.delivery = replace(row.delivery, waits=row.waited)
+            row.message_id, row.attached_at = None, None
+        return len(rows)
+
+    async def stranded(self, slots: Collection[int], *, attached_before: float, limit: int) -> Sequence[str]:
+        rows = [
+            row
+            for row in self._rows.values()
+            if row.delivery.slot in slots and row.attached_at is not None and row.attached_at < attached_before
+        ]
+        found = {row.message_id for row in sorted(rows, key=lambda row: row.attached_at or 0.0)[:limit]}
+        ended = {"sent", "failed", "empty"}
+        return sorted(one for one in found if one is not None and self._messages[one].state in ended)
+
+    async def tried(self, deliveries: Sequence[Delivery]) -> None:
+        for one in deliveries:
+            row = self._rows[one.delivery_id]
+            row.delivery = replace(row.delivery, is_tried=True)
+            row.attached_at = None
+
+    async def heard(self, task_ids: Collection[str], agency: str) -> None:
+        for row in self._rows.values():
+            one = row.delivery
+            is_overdue = one.alert.task_id in task_ids and one.alert.kind is AlertKind.OVERDUE
+            if is_overdue and one.recipient == Recipient(agency, Role.AGENCY):
+                row.heard = True
 
     async def unready(self, slots: Collection[int], *, formed_before: float) -> Sequence[Dispatch]:
         return [
@@ -306,10 +340,18 @@ class MemoryNotifyStore:
         self._settle(message)
 
     def _settle(self, message: _Sent) -> None:
-        for row in self._rows.values():
-            if row.message_id == message.dispatch.dispatch_id and row.state == "pending" and message.state != "empty":
+        mine = [row for row in self._rows.values() if row.message_id == message.dispatch.dispatch_id]
+        for row in mine:
+            if row.state != "pending" or message.state == "empty":
+                continue
+            if row.delivery.is_tried or message.state == "failed":
                 row.state, row.cause, row.sent_at = message.state, message.cause, message.sent_at or row.sent_at
+                row.attached_at = None
                 row.say(Step(Stage.SEND, message.cause or "sent"))
+        for row in mine:
+            if row.state == "pending" and not row.delivery.is_tried:
+                row.delivery = replace(row.delivery, waits=row.waited)
+                row.message_id, row.attached_at = None, None
         message.is_settling = False
 
     async def unsettled(self, slots: Collection[int]) -> int:
@@ -394,7 +436,7 @@ class MemoryNotifyStore:
         by_id = {one.delivery_id: one for one in deliveries}
         for row in rows:
             row.heard = self._reach(row) is Reach.TOLD
-            row.delivery = by_id[row.delivery.delivery_id]
+            row.delivery = replace(by_id[row.delivery.delivery_id], is_tried=False)
             row.state, row.cause, row.not_before, row.message_id = "pending", "", at, None
             row.say(step)
         return len(rows)

@@ -12,6 +12,8 @@ from starlette.applications import Starlette
 
 from services.notify.domain import timing
 from services.notify.domain.alert import KIND_OF_FACT, AlertKind
+from services.notify.domain.dispatch import desk_of
+from services.notify.domain.pipeline import Stage, Step
 from services.notify.forming import UNKNOWN_AGENCY_SECONDS
 from services.notify.handlers import LEFTOVER_AFTER_SECONDS
 from services.notify.ports import Letter, Message, Refused, RetryLater
@@ -392,6 +394,7 @@ async def test_a_retraction_waits_for_what_becomes_of_the_overdue(service: Servi
     [digest] = await service.store.due(EVERY_SLOT, "email", now=service.now, at=service.clock.instant, busy=(), limit=9)
     claimed = await service.store.claim(digest, until=service.now + 60)
     assert claimed is not None
+    await service.store.tried(await service.store.deliveries_of(claimed.dispatch_id))
     await service.store.sent(claimed, at=service.clock.instant, listed={})
     await service.deliver(after=5)
 
@@ -423,6 +426,54 @@ async def test_an_overdue_that_may_have_been_heard_is_taken_back(service: Servic
     await service.deliver()
 
     assert ("agency@x.example", "Rút thông báo quá hạn 1 nhiệm vụ") in service.subjects()
+
+
+async def test_whoever_read_it_in_a_digest_hears_that_it_is_taken_back(service: Service) -> None:
+    """The overdue itself could not be mailed; a later digest listed it, since it stands."""
+    await service.register(an_agency("H48.21", contact=None, seq=2))
+    task, facts = by(a_task(), OVERDUE_AT)
+    await service.on(*facts)
+    await service.digest()
+    await service.register(an_agency("H48.21", contact="agency@x.example", seq=3))
+    _, other = by(a_task(task_id="H48/TB-1/II.2/H48.21", clause="II.2"), OVERDUE_AT)
+    await service.on(*other)
+    await service.digest()
+    [digest] = [mail for mail in service.email.mails if mail.to == "agency@x.example"]
+    assert {line["clause"] for line in digest.data["sections"][0]["lines"]} == {"II.1.h", "II.2"}
+
+    granted = decide(task, GRANT, cause=a_cause("2024-12-03 08:00", "H48.01"), rules=RULES)
+    await service.on(*granted.facts)
+    await service.deliver()
+
+    assert ("agency@x.example", "Rút thông báo quá hạn 1 nhiệm vụ") in service.subjects()
+
+
+async def test_what_another_replica_puts_into_a_message_that_has_gone_comes_in_the_next(service: Service) -> None:
+    """INVARIANT: while two replicas both believe to own a slot, nothing is marked as sent that was in no message."""
+    await service.on(*assigned("II.5-1"))
+    service.passes(GROUP_WAIT)
+    zombie = Service(store=service.store, topic=service.topic, email=service.email, now=service.now)
+    [waits] = await service.store.waiting(EVERY_SLOT, now=service.clock.instant)
+    await service.on(*assigned("II.5-2"))
+    seen = await service.store.together(waits, now=service.clock.instant, limit=10)
+    [first] = [one for one in seen if "II.5-1" in one.delivery_id]
+    [late] = [one for one in seen if "II.5-2" in one.delivery_id]
+    desk = desk_of(first.recipient, await service.lookup.registry("H48"), "H48", date(2024, 12, 2))
+    dispatch = await service.forming._dispatch([first], desk, RULES_OF_MESSAGES, service.clock.instant)
+    assert dispatch is not None
+    await service.store.attach(dispatch, [first], Step(Stage.GROUP, "assigned"), now=service.now)
+    assert await zombie.store.open(dispatch)
+    assert await service.store.ready(dispatch)
+    await service.sending.turn(EVERY_SLOT)
+    await service.sending.idle()
+    await zombie.store.attach(dispatch, [late], Step(Stage.GROUP, "assigned"), now=service.now)
+    assert await zombie.forming._made_ready(dispatch) == 0
+
+    await service.deliver()
+    await service.digest()
+
+    assert [mail.kind for mail in service.email.mails] == ["assigned", "digest"]
+    assert {state for _, state, _ in await service.deliveries()} == {"sent"}
 
 
 # -- what goes wrong -----------------------------------------------------------------------------------------------

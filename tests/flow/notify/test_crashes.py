@@ -76,7 +76,7 @@ class FusedTopic(MemoryTopic):
 async def a_fused_service(fuse: Fuse) -> Service:
     email, topic = FusedChannel(), FusedTopic()
     email.fuse = topic.fuse = Fuse()
-    service = Service(store=FusedStore(MemoryNotifyStore(), fuse), topic=topic, email=email)  # type: ignore[arg-type]
+    service = Service(store=FusedStore(MemoryNotifyStore(), fuse), topic=topic, email=email)
     await service.register(
         an_agency("H48.01", "chairman_office", "office@x.example"),
         an_agency("H48.07", "standing", "standing@x.example"),

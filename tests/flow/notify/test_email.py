@@ -13,8 +13,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from deploy.local.ports import free_port
 from services.notify.channels import email as channel_module
 from services.notify.channels.email import EmailChannel
-from services.notify.handlers import CLAIM_SECONDS
 from services.notify.ports import Delivered, Message, Refused, RetryLater, Sent
+from services.notify.sending import CLAIM_SECONDS
 from shared.runtime.settings import ProcessSettings
 from tests.support.builders import at
 

@@ -103,6 +103,32 @@ async def test_a_silence_that_comes_late_still_holds_what_waits_for_the_digest(s
     assert [state for _, state, _ in await service.deliveries(kind="overdue")] == ["pending"]
 
 
+async def test_what_is_silenced_stands_in_no_digest_and_is_news_when_it_does_again(
+    service: Service, desk: Desk
+) -> None:
+    """The digest lists what is overdue by the tasks themselves, not by their alerts."""
+    _, facts = by(a_task(), OVERDUE_AT)
+    await service.on(*facts)
+    assert await service.digest() == 1
+    await desk.silence(task_id=OVERDUE_TASK, ends_at="2024-12-04T09:00:00+07:00")
+    other, facts = by(a_task(task_id="H48/TB-1/II.2/H48.21", clause="II.2"), OVERDUE_AT)
+    await service.on(*facts)
+    await service.digest()
+    _, facts = by(a_task(task_id="H48/TB-1/II.3/H48.21", clause="II.3"), OVERDUE_AT)
+    await service.on(*facts)
+    await service.digest()
+
+    digests = [mail.data for mail in service.email.mails if mail.kind == "digest"]
+    listed = [{line["clause"]: line["is_new"] for one in data["sections"] for line in one["lines"]} for data in digests]
+    assert listed == [
+        {"II.1.h": True},
+        {"II.2": True},
+        {"II.1.h": True, "II.2": False, "II.3": True},
+    ]
+    assert [data["gone"] for data in digests] == [[], [], []]
+    assert other.result.value == "assigned"
+
+
 async def test_ending_a_silence_early_lets_go_what_it_held(service: Service, desk: Desk) -> None:
     silence = (await desk.silence(agency="H48.21")).json()
     await service.on(*assigned("II.5-1"))

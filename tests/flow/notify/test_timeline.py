@@ -7,6 +7,7 @@ import pytest
 from services.notify.domain.dispatch import DIGEST, SUMMARY
 from services.notify.ports import Refused, RetryLater
 from services.tasks.domain.commands import (
+    Command,
     GrantExtension,
     RefuseExtension,
     RequestExtension,
@@ -77,7 +78,7 @@ async def test_a_directive_comes_at_once_reminders_at_eight_and_nothing_at_the_w
     assert sorted(await day.until("2024-10-15 08:05")) == [(AGENCY, DIGEST), (HEAD, SUMMARY)]
 
 
-async def test_an_overdue_of_the_night_comes_with_the_digest_and_the_escalation_at_its_hour(day: Day) -> None:
+async def test_an_overdue_of_the_night_comes_with_the_digest(day: Day) -> None:
     task, facts = a_new_task()
     await day.service.on(*facts)
     await day.until("2024-10-18 09:00")
@@ -89,10 +90,6 @@ async def test_an_overdue_of_the_night_comes_with_the_digest_and_the_escalation_
     assert await day.until("2024-10-21 08:00") == []
     assert await day.until("2024-10-21 08:02") == [(AGENCY, DIGEST)]
     assert day.service.email.mails[-1].data["sections"][0]["topic"] == "overdue"
-
-    escalates = at("2024-10-22 00:00")
-    task = advance(task, now=escalates, recorded_at=escalates, rules=RULES).task
-    assert [one.kind.value for one in task.milestones][-1] == "escalation"
 
 
 async def test_an_escalation_passes_through_the_night_and_a_returned_result_waits_for_the_office(day: Day) -> None:
@@ -133,11 +130,17 @@ async def test_one_digest_a_working_day_even_when_more_comes_after_it(day: Day) 
 
 
 async def test_what_is_gone_since_the_last_digest_is_said_with_its_reason(day: Day) -> None:
-    commands = [SUBMIT, GrantExtension(date(2025, 3, 31), a_document(), ""), Suspend("lũ", a_document()), None]
+    commands: list[Command | None] = [
+        SUBMIT,
+        GrantExtension(date(2025, 3, 31), a_document(), ""),
+        Suspend("lũ", a_document()),
+        None,
+    ]
     tasks = []
-    for number, facts in ((n, a_new_task(f"II.{n}")) for n in range(4)):
-        await day.service.on(*facts[1])
-        tasks.append((facts[0], commands[number]))
+    for number, command in enumerate(commands):
+        task, opened = a_new_task(f"II.{number}")
+        await day.service.on(*opened)
+        tasks.append((task, command))
     await day.until("2024-10-20 01:00")
     overdue = [(await day.passes(task, "2024-10-20 00:30"), command) for task, command in tasks]
     await day.until("2024-10-21 08:05")

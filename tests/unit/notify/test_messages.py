@@ -1,9 +1,10 @@
-"""What people read: official Vietnamese, every task once, correct days and figures, links; and the mail as it goes out."""
+"""What people read: official Vietnamese, every task once, correct days and figures; and the mail as it goes out."""
 
 import email
 import email.policy
 import json
 import re
+import unicodedata
 from dataclasses import replace
 from datetime import date
 from email.message import EmailMessage
@@ -186,7 +187,8 @@ def test_no_kind_is_without_words() -> None:
         (
             a_letter("H48.07", Role.STANDING),
             "Sở Thông tin và Truyền thông",
-            "Đề nghị cơ quan thường trực đôn đốc cơ quan chủ trì, làm rõ nguyên nhân và tham mưu chấn chỉnh khi cần thiết.",
+            "Đề nghị cơ quan thường trực đôn đốc cơ quan chủ trì, làm rõ nguyên nhân và tham mưu chấn chỉnh "
+            "khi cần thiết.",
             "cơ quan là cơ quan thường trực, theo dõi, đôn đốc việc thực hiện nhiệm vụ",
         ),
         (
@@ -500,7 +502,7 @@ def test_who_was_not_reached_is_named_with_the_cause(cause: str, said: str) -> N
 def test_no_topic_is_without_words() -> None:
     message = written(a_digest(*(section(topic, [a_line(n)]) for n, topic in enumerate(Topic))))
 
-    assert re.findall(r"^([^a-z]+) \(1\)$", message.text, re.MULTILINE)[:2] == ["QUÁ HẠN", "SẮP ĐẾN HẠN"]
+    assert re.findall(r"^(.+) \(1\)$", message.text, re.MULTILINE)[:2] == ["QUÁ HẠN", "SẮP ĐẾN HẠN"]
     assert message.html.count("<h2") == len(Topic)
 
 
@@ -565,7 +567,7 @@ def test_every_figure_said_up_front_is_that_of_its_section(
     )
     message = written(digest)
     _, _, first, second, *_ = message.text.split("\n")
-    headed = [int(found) for found in re.findall(r"^\D+ \((\d+)\)$", message.text, re.MULTILINE)]
+    headed = [int(found) for found in re.findall(r"^[^\n-][^\n]* \((\d+)\)$", message.text, re.MULTILINE)]
     listed = [int(found) for found in re.findall(r"<h2[^>]*>[^<(]*\((\d+)\)", message.html)]
     up_front = [
         int(found)
@@ -625,7 +627,7 @@ def test_a_month_without_overdues_has_no_list_of_them() -> None:
     assert message.data["overdue_lines"] is None
 
 
-# -- what comes from documents ------------------------------------------------------------------------------------------
+# -- what comes from documents -----------------------------------------------------------------------------------------
 
 
 class _Tags(HTMLParser):
@@ -691,7 +693,7 @@ def test_nothing_from_a_document_becomes_markup_a_header_or_a_second_line(
         assert hostile.text.count("\n") == plain.text.count("\n")
         assert len(hostile.text) < 20 * TITLE_CHARACTERS_MAX + len(plain.text) + 10 * len(title.encode())
         assert hostile.subject.splitlines() == [hostile.subject]
-        assert hostile.subject.isprintable()
+        assert not {unicodedata.category(one) for one in hostile.subject} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
         assert len(hostile.subject) <= SUBJECT_CHARACTERS_MAX
         mail = email.message_from_bytes(bytes(channel._mail(hostile)), _class=EmailMessage, policy=email.policy.default)
         assert mail.keys() == channel._mail(plain).keys()

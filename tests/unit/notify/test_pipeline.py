@@ -1,271 +1,355 @@
-"""The stages of the pipeline, each a table: why an alert is due or silent, who hears it, what goes together."""
+"""One alert through all stages: what each said, when it may be told; and the second look when its time has come."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from services.notify.domain import timing
 from services.notify.domain.alert import KIND_OF_FACT, Alert, AlertKind, TaskState
-from services.notify.domain.dedup import Heard, Reach, delivery_id, may_have_heard, once, reach_before
-from services.notify.domain.grouping import Delivery, grouped, waiting_key
-from services.notify.domain.inhibit import Reason, why
-from services.notify.domain.routing import Recipient, Role, Supervisors, recipients, supervisors
+from services.notify.domain.dedup import Heard, Reach
+from services.notify.domain.dispatch import Lane
+from services.notify.domain.inhibit import Reason
+from services.notify.domain.pipeline import Again, Decision, Stage, Step, Verdict, again, decide
+from services.notify.domain.registry import Registry
+from services.notify.domain.routing import Role
+from services.notify.domain.silences import Silence
 from services.tasks.domain.decision import FactKind
 from shared.contracts.alert_facts import AlertKind as WireKind
 from shared.contracts.alert_facts import RecipientRole
-from tests.unit.notify.builders import ABOVE, AGENCY, CHAIRMAN, HEAD, OPEN, OVERDUE, STANDING, a_delivery, an_alert
+from tests.support.builders import at
+from tests.unit.notify.builders import (
+    AGENCY,
+    HEAD,
+    OPEN,
+    OVERDUE,
+    REGISTRY,
+    RULES,
+    STANDING,
+    a_silence,
+    an_agency,
+    an_alert,
+)
 
 K, R = AlertKind, Reason
-
-# -- inhibit -------------------------------------------------------------------------------------------------------
-
-
-def state(result: str, task: TaskState = OPEN) -> TaskState:
-    return replace(task, result=result)
+MONDAY = at("2024-10-21 09:00")
+EVENING = at("2024-10-21 18:00")
+TUESDAY_OPENS, TUESDAY_DIGEST = at("2024-10-22 07:30"), at("2024-10-22 08:01")
+HEARD = Heard(K.OVERDUE, 4, AGENCY, Reach.TOLD)
 
 
-MOVED = replace(OPEN, deadline_version=2)
+def decided(
+    alert: Alert,
+    task: TaskState = OPEN,
+    now: datetime = MONDAY,
+    *,
+    registry: Registry = REGISTRY,
+    silences: Sequence[Silence] = (),
+    story: Sequence[Heard] = (),
+) -> Decision:
+    return decide(alert, task, registry=registry, rules=RULES, silences=silences, story=story, now=now)
 
 
-@pytest.mark.parametrize(
-    ("kind", "task", "reason"),
-    [
-        (K.DUE_SOON, OPEN, R.DUE),
-        (K.DUE_SOON, state("in_progress"), R.DUE),
-        (K.DUE_SOON, OVERDUE, R.OVERDUE_SAYS_MORE),
-        (K.DUE_SOON, state("submitted"), R.TASK_SUBMITTED),
-        (K.DUE_SOON, state("suspended"), R.TASK_SUSPENDED),
-        (K.DUE_SOON, MOVED, R.DEADLINE_MOVED),
-        (K.OVERDUE, OVERDUE, R.DUE),
-        (K.OVERDUE, OPEN, R.RETRACTED),
-        (K.OVERDUE, state("completed", OVERDUE), R.TASK_COMPLETED),
-        # A newer version of the deadline on which the overdue still stands: a calendar, a correction.
-        (K.OVERDUE, replace(OVERDUE, deadline_version=2), R.DUE),
-        (K.OVERDUE, MOVED, R.DEADLINE_MOVED),
-        (K.OVERDUE, replace(MOVED, overdue_since=2), R.DEADLINE_MOVED),
-        (K.ESCALATION, OVERDUE, R.DUE),
-        (K.ESCALATION, OPEN, R.RETRACTED),
-        (K.ESCALATION, state("submitted", OVERDUE), R.TASK_SUBMITTED),
-        (K.ESCALATION, state("discontinued", OVERDUE), R.TASK_ENDED),
-        (K.REVIEW_REMINDER, state("submitted"), R.DUE),
-        (K.REVIEW_REMINDER, state("in_progress"), R.RESULT_JUDGED),
-        (K.REVIEW_REMINDER, state("completed"), R.RESULT_JUDGED),
-        (K.ASSIGNED, OPEN, R.DUE),
-        (K.ASSIGNED, MOVED, R.DUE),
-        (K.ASSIGNED, state("submitted"), R.TASK_SUBMITTED),
-        (K.ASSIGNED, state("transferred"), R.TASK_ENDED),
-        (K.RESULT_RETURNED, state("in_progress"), R.DUE),
-        (K.RESULT_RETURNED, state("submitted"), R.TASK_SUBMITTED),
-        (K.RESULT_RETURNED, state("completed"), R.TASK_COMPLETED),
-        (K.EXTENSION_GRANTED, OPEN, R.DUE),
-        (K.EXTENSION_GRANTED, state("submitted"), R.DUE),
-        (K.EXTENSION_GRANTED, MOVED, R.DEADLINE_MOVED),
-        (K.EXTENSION_GRANTED, state("completed"), R.TASK_COMPLETED),
-        (K.EXTENSION_REFUSED, OVERDUE, R.DUE),
-        (K.EXTENSION_REFUSED, state("discontinued"), R.TASK_ENDED),
-        (K.OBSTACLE, OPEN, R.DUE),
-        (K.OBSTACLE, state("submitted"), R.DUE),
-        (K.OBSTACLE, state("completed"), R.TASK_COMPLETED),
-        (K.CHANGED, OPEN, R.DUE),
-        (K.CHANGED, state("suspended"), R.DUE),
-        (K.CHANGED, state("completed"), R.TASK_COMPLETED),
-        (K.CONTRIBUTION, state("suspended"), R.DUE),
-        (K.SUCCESSION, state("submitted"), R.DUE),
-        (K.SUCCESSION, state("transferred"), R.TASK_ENDED),
-        (K.OVERDUE_RETRACTED, state("completed"), R.DUE),
-        (K.ENDED, state("discontinued"), R.DUE),
-        (K.ENDED, state("transferred"), R.DUE),
-    ],
-)
-def test_an_alert_is_due_or_silent_for_a_reason(kind: AlertKind, task: TaskState, reason: Reason) -> None:
-    assert why(an_alert(kind), task) is reason
+def looked_at(alert: Alert, task: TaskState = OPEN, now: datetime = MONDAY, **changes: Any) -> Again:
+    asked: dict[str, Any] = {"recipient": AGENCY, "lane": Lane.OWN, **changes}
+    recipient = asked.pop("recipient")
+    return again(alert, task, recipient, rules=RULES, now=now, **asked)
+
+
+def said(decision: Decision) -> list[str]:
+    return [f"{step.stage.value}: {step.reason}" for step in decision.steps]
+
+
+# -- the first look ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("kind", "task", "reason"),
+    ("alert", "task", "now", "not_before", "in_digest", "steps"),
     [
-        (K.DUE_SOON, OPEN, R.SUPERSEDED),
-        (K.DUE_SOON, OVERDUE, R.OVERDUE_SAYS_MORE),
-        (K.ESCALATION, OVERDUE, R.SUPERSEDED),
-        (K.ESCALATION, OPEN, R.RETRACTED),
-    ],
-)
-def test_what_an_outage_overtook_stays_silent(kind: AlertKind, task: TaskState, reason: Reason) -> None:
-    assert why(an_alert(kind, superseded=True), task) is reason
-
-
-# -- route ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("alert", "expected"),
-    [
-        (an_alert(K.ASSIGNED), [AGENCY]),
-        (an_alert(K.DUE_SOON), [AGENCY]),
-        (an_alert(K.OVERDUE), [AGENCY]),
-        (an_alert(K.RESULT_RETURNED), [AGENCY]),
-        (an_alert(K.EXTENSION_GRANTED), [AGENCY]),
-        (an_alert(K.EXTENSION_REFUSED), [AGENCY]),
-        (an_alert(K.ENDED), [AGENCY]),
-        (an_alert(K.ESCALATION, level=1), [AGENCY, HEAD]),
-        (an_alert(K.ESCALATION, level=2), [AGENCY, HEAD, STANDING]),
-        (an_alert(K.ESCALATION, level=3), [AGENCY, HEAD, STANDING, CHAIRMAN]),
-        (an_alert(K.REVIEW_REMINDER), [Recipient("H48.07", Role.REVIEWER)]),
-        (an_alert(K.OBSTACLE), [STANDING]),
-        (an_alert(K.OBSTACLE, forwarded=True), [CHAIRMAN]),
-        (an_alert(K.CHANGED), [AGENCY]),
-        (an_alert(K.CONTRIBUTION), [AGENCY]),
-        (an_alert(K.CONTRIBUTION, contributor="H48.03"), [Recipient("H48.03", Role.AGENCY)]),
-        (an_alert(K.SUCCESSION), [STANDING]),
-        (an_alert(K.OVERDUE_RETRACTED), []),
-    ],
-)
-def test_an_alert_goes_to_those_whom_it_concerns(alert: Alert, expected: list[Recipient]) -> None:
-    assert list(recipients(alert, ABOVE)) == expected
-
-
-def test_a_retraction_goes_to_exactly_those_who_were_told() -> None:
-    assert set(recipients(an_alert(K.OVERDUE_RETRACTED), ABOVE, {AGENCY, STANDING})) == {AGENCY, STANDING}
-
-
-def test_without_supervisors_an_escalation_still_reaches_the_agency_and_its_head() -> None:
-    found = recipients(an_alert(K.ESCALATION, level=3), Supervisors(None, None))
-
-    assert found == (AGENCY, HEAD)
-
-
-def test_supervisors_are_found_by_their_roles() -> None:
-    assert supervisors({"H48.01": "chairman_office", "H48.09": "standing", "H48.07": "standing"}) == ABOVE
-    assert supervisors({"H48.21": "agency"}) == Supervisors(None, None)
-
-
-# -- dedup ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_fact_that_stands_twice_in_a_batch_counts_once() -> None:
-    one, other = an_alert(alert_id="a:1"), an_alert(alert_id="a:2")
-
-    assert once([(one, 0), (other, 0), (one, 7)]) == [(one, 0), (other, 0)]
-
-
-def test_a_delivery_is_named_by_alert_role_agency_and_channel() -> None:
-    assert delivery_id("t:5", HEAD, "email") == "t:5:head:H48.21:email"
-    assert delivery_id("t:5", AGENCY, "email") != delivery_id("t:5", HEAD, "email")
-
-
-def heard(kind: AlertKind, seq: int, reach: Reach, recipient: Recipient = AGENCY) -> Heard:
-    return Heard(kind, seq, recipient, reach)
-
-
-@pytest.mark.parametrize(
-    ("story", "reach"),
-    [
-        ([], Reach.NOT_TOLD),
-        ([heard(K.OVERDUE, 5, Reach.TOLD)], Reach.TOLD),
-        ([heard(K.OVERDUE, 5, Reach.PENDING)], Reach.PENDING),
-        ([heard(K.OVERDUE, 5, Reach.NOT_TOLD)], Reach.NOT_TOLD),
-        ([heard(K.OVERDUE, 5, Reach.NOT_TOLD), heard(K.ESCALATION, 6, Reach.TOLD)], Reach.TOLD),
-        ([heard(K.OVERDUE, 5, Reach.TOLD), heard(K.ESCALATION, 6, Reach.PENDING)], Reach.TOLD),
-        # Somebody else's, and what came after, are no reason.
-        ([heard(K.OVERDUE, 5, Reach.TOLD, STANDING)], Reach.NOT_TOLD),
-        ([heard(K.OVERDUE, 11, Reach.TOLD)], Reach.NOT_TOLD),
-        # Taken back already: only what was told since counts.
-        ([heard(K.OVERDUE, 5, Reach.TOLD), heard(K.OVERDUE_RETRACTED, 7, Reach.TOLD)], Reach.NOT_TOLD),
-        ([heard(K.OVERDUE, 5, Reach.TOLD), heard(K.OVERDUE_RETRACTED, 7, Reach.PENDING)], Reach.NOT_TOLD),
-        ([heard(K.OVERDUE, 5, Reach.TOLD), heard(K.OVERDUE_RETRACTED, 7, Reach.NOT_TOLD)], Reach.TOLD),
         (
-            [
-                heard(K.OVERDUE, 5, Reach.TOLD),
-                heard(K.OVERDUE_RETRACTED, 7, Reach.TOLD),
-                heard(K.OVERDUE, 8, Reach.TOLD),
-            ],
-            Reach.TOLD,
+            an_alert(K.ASSIGNED),
+            OPEN,
+            MONDAY,
+            MONDAY,
+            False,
+            ["inhibit: due", "mute: office_open", "silence: none", "route: agency:H48.21"],
         ),
-        # The retraction itself, looking back.
-        ([heard(K.OVERDUE, 5, Reach.TOLD), heard(K.OVERDUE_RETRACTED, 10, Reach.PENDING)], Reach.TOLD),
+        (
+            an_alert(K.RESULT_RETURNED),
+            OPEN,
+            EVENING,
+            TUESDAY_OPENS,
+            False,
+            ["inhibit: due", "mute: office_closed", "silence: none", "route: agency:H48.21"],
+        ),
+        (
+            an_alert(K.ESCALATION, level=2),
+            OVERDUE,
+            EVENING,
+            EVENING,
+            False,
+            [
+                "inhibit: due",
+                "mute: passes",
+                "silence: none",
+                "route: agency:H48.21, head:H48.21, standing:H48.07",
+            ],
+        ),
+        (
+            an_alert(K.OVERDUE),
+            OVERDUE,
+            MONDAY,
+            TUESDAY_DIGEST,
+            True,
+            ["inhibit: due", "mute: waits_for_digest", "silence: none", "route: agency:H48.21"],
+        ),
+        # A period that opens, or a task that was another agency's, is no new directive.
+        (
+            an_alert(K.ASSIGNED, continues=True),
+            OPEN,
+            MONDAY,
+            TUESDAY_DIGEST,
+            True,
+            ["inhibit: due", "mute: waits_for_digest", "silence: none", "route: agency:H48.21"],
+        ),
     ],
 )
-def test_a_retraction_reaches_who_heard_of_what_it_is_the_first_to_undo(story: list[Heard], reach: Reach) -> None:
-    assert reach_before(story, AGENCY, seq=10) is reach
-    assert (AGENCY in may_have_heard(story, seq=10)) is (reach is not Reach.NOT_TOLD)
+def test_an_alert_passes_the_stages_and_each_says_its_word(
+    alert: Alert, task: TaskState, now: datetime, not_before: datetime, in_digest: bool, steps: list[str]
+) -> None:
+    found = decided(alert, task, now)
+
+    assert (found.reason, found.not_before, found.in_digest, found.silence_id) == (R.DUE, not_before, in_digest, "")
+    assert said(found) == steps
 
 
-# -- group ---------------------------------------------------------------------------------------------------------
+def test_what_is_silent_passes_no_further_stage() -> None:
+    found = decided(an_alert(K.OVERDUE), OPEN, silences=[a_silence()])
+
+    assert (found.reason, found.recipients, found.silence_id) == (R.RETRACTED, (), "")
+    assert said(found) == ["inhibit: retracted"]
 
 
-def sizes(*deliveries: tuple[Delivery, str]) -> list[int]:
-    return [len(group.deliveries) for group in grouped(deliveries)]
+@pytest.mark.parametrize(
+    ("alert", "ends", "not_before"),
+    [
+        (an_alert(K.ASSIGNED), "2024-10-23 10:00", "2024-10-23 10:00"),
+        (an_alert(K.CHANGED), "2024-10-23 10:00", "2024-10-24 08:01"),
+        (an_alert(K.CHANGED), "2024-10-23 08:00", "2024-10-23 08:01"),
+        (an_alert(K.CHANGED), "2024-10-25 12:00", "2024-10-28 08:01"),
+        # A silence that ends before it could have been told anyway.
+        (an_alert(K.CHANGED), "2024-10-21 10:00", "2024-10-22 08:01"),
+    ],
+)
+def test_a_silence_holds_an_alert_back_until_it_ends(alert: Alert, ends: str, not_before: str) -> None:
+    found = decided(alert, silences=[a_silence(ends)])
+
+    assert (found.not_before, found.silence_id) == (at(not_before), "s1")
+    assert "silence: silenced: s1" in said(found)
+    assert found.recipients == (AGENCY,)
 
 
-BOX = "agency@x.example"
+def test_a_retraction_that_nobody_needs_says_so() -> None:
+    untold = decided(an_alert(K.OVERDUE_RETRACTED))
+    told = decided(an_alert(K.OVERDUE_RETRACTED), story=[HEARD, replace(HEARD, recipient=STANDING)])
+
+    assert (untold.reason, untold.recipients) == (R.NOBODY_WAS_TOLD, ())
+    assert said(untold)[-1] == "route: nobody_was_told"
+    assert (told.reason, told.recipients) == (R.DUE, (AGENCY, STANDING))
 
 
-def test_assignments_are_one_message_a_directive_and_mailbox() -> None:
-    one, two, other = (a_delivery(n, kind=K.ASSIGNED, directive=d) for n, d in ((1, "TB-1"), (2, "TB-1"), (3, "TB-2")))
+def test_what_is_for_a_supervisor_that_is_not_there_says_so() -> None:
+    found = decided(an_alert(K.OBSTACLE), registry=Registry([an_agency()]))
 
-    assert sizes((one, BOX), (two, BOX), (other, BOX)) == [2, 1]
-    assert sizes((one, BOX), (two, "other@x.example")) == [1, 1]
-
-
-@pytest.mark.parametrize("kind", [K.DUE_SOON, K.OVERDUE])
-def test_what_comes_by_the_day_is_one_message_over_all_directives(kind: AlertKind) -> None:
-    deliveries = [a_delivery(n, kind=kind, directive=f"TB-{n}") for n in range(3)]
-
-    [group] = grouped((one, BOX) for one in deliveries)
-
-    assert group.directives == ("TB-0", "TB-1", "TB-2")
-    assert len({waiting_key(one.alert, one.recipient, "email") for one in deliveries}) == 1
+    assert (found.reason, found.recipients) == (R.NO_RECIPIENT, ())
+    assert said(found)[-1] == "route: no_recipient"
 
 
-def test_kinds_and_levels_never_share_a_message() -> None:
-    escalations = [a_delivery(n, kind=K.ESCALATION, level=n) for n in (1, 2)]
+def test_supervisors_are_those_of_the_day_in_vietnam() -> None:
+    """At 23:00 UTC the day in Vietnam is the next one."""
+    until_monday = an_agency("H48.06", role="standing", valid_to=MONDAY.date())
+    registry = Registry([until_monday, an_agency("H48.08", role="standing")])
 
-    assert sizes((a_delivery(3), BOX), *((one, BOX) for one in escalations)) == [1, 1, 1]
+    def hears(now: str) -> str:
+        return decided(an_alert(K.OBSTACLE), OPEN, at(now), registry=registry).recipients[0].agency
 
-
-def test_one_mailbox_in_two_roles_gets_one_message_that_lists_a_task_once() -> None:
-    [group] = grouped((a_delivery(1, recipient=one, kind=K.ESCALATION, level=1), BOX) for one in (AGENCY, HEAD))
-
-    assert group.recipients == (AGENCY, HEAD)
-    assert len(group.deliveries) == 2
-    assert len(group.alerts) == 1
+    assert hears("2024-10-21 23:59") == "H48.06"
+    assert hears("2024-10-22 00:01") == "H48.08"
 
 
-def test_a_task_with_several_reminders_is_listed_once_with_the_newest() -> None:
-    reminders = [a_delivery(1, seq=seq, alert_id=f"t:{seq}") for seq in (4, 6, 5)]
-
-    [group] = grouped((one, BOX) for one in reminders)
-
-    assert [one.seq for one in group.alerts] == [6]
+# -- the second look -----------------------------------------------------------------------------------------------
 
 
-def test_the_longest_due_comes_first_and_what_has_no_day_last() -> None:
-    days = [None, date(2024, 10, 19), date(2024, 9, 1)]
-    [group] = grouped((a_delivery(n, last_day=day), BOX) for n, day in enumerate(days))
-
-    assert [one.last_day for one in group.alerts] == [date(2024, 9, 1), date(2024, 10, 19), None]
+def test_what_is_still_due_goes() -> None:
+    assert looked_at(an_alert(K.ASSIGNED)) == Again(Verdict.GO, Step(Stage.INHIBIT, "due"))
 
 
-def test_the_same_deliveries_have_the_same_message_id() -> None:
-    one, two = (a_delivery(1), BOX), (a_delivery(2), BOX)
+@pytest.mark.parametrize("lane", list(Lane))
+def test_what_is_settled_meanwhile_stays_silent_on_every_lane(lane: Lane) -> None:
+    """INVARIANT: a task that was finished is not nagged about, not even where an officer sends it again."""
+    found = looked_at(an_alert(K.OVERDUE), replace(OVERDUE, result="submitted"), lane=lane)
 
-    assert grouped([one, two])[0].message_id == grouped([two, one])[0].message_id
-    assert grouped([one])[0].message_id != grouped([two])[0].message_id
+    assert (found.verdict, found.reason) == (Verdict.SUPPRESS, R.TASK_SUBMITTED)
+    assert found.step == Step(Stage.INHIBIT, "task_submitted")
 
 
-def test_what_was_tried_is_repeated_as_the_message_it_was_and_nothing_joins_it() -> None:
-    """INVARIANT: a repeat after a lost answer carries the Message-ID of the first try.
+@pytest.mark.parametrize(
+    ("lane", "now", "until"),
+    [
+        (Lane.OWN, EVENING, TUESDAY_OPENS),
+        (Lane.OWN, MONDAY, None),
+        # A digest leaves on a working day as it is, and an officer knows what time it is.
+        (Lane.DIGEST, EVENING, None),
+        (Lane.RESEND, EVENING, None),
+    ],
+)
+def test_only_messages_of_their_own_wait_for_the_office(lane: Lane, now: datetime, until: datetime | None) -> None:
+    found = looked_at(an_alert(K.ASSIGNED), now=now, lane=lane)
 
-    If something new could join the group, the id would change and the reader could not tell a repeat from news.
-    """
-    tried = [(a_delivery(n, message_id="m1"), BOX) for n in (1, 2)]
+    assert found.until == until
+    assert found.verdict is (Verdict.GO if until is None else Verdict.HOLD)
+    assert until is None or found.step == Step(Stage.MUTE, "office_closed")
 
-    groups = grouped([*tried, (a_delivery(3), BOX)])
 
-    assert [(group.message_id, len(group.deliveries)) for group in groups[:1]] == [("m1", 2)]
-    assert len(groups) == 2
-    # One of the tasks was finished meanwhile: still that message.
-    assert grouped(tried[:1])[0].message_id == "m1"
+@pytest.mark.parametrize(
+    ("lane", "until"),
+    [(Lane.OWN, "2024-10-23 10:00"), (Lane.DIGEST, "2024-10-24 08:01"), (Lane.RESEND, None)],
+)
+def test_a_silence_that_was_asked_for_meanwhile_holds_it_back(lane: Lane, until: str | None) -> None:
+    found = looked_at(an_alert(K.ASSIGNED), lane=lane, silences=[a_silence("2024-10-23 10:00")])
+
+    assert found.until == (None if until is None else at(until))
+    assert found.verdict is (Verdict.GO if until is None else Verdict.HOLD)
+    assert found.silence_id == ("" if until is None else "s1")
+    assert until is None or found.step == Step(Stage.SILENCE, "silenced: s1")
+
+
+def test_a_silence_is_named_before_the_hour() -> None:
+    found = looked_at(an_alert(K.ASSIGNED), now=EVENING, silences=[a_silence("2024-10-23 10:00")])
+
+    assert (found.step.stage, found.until) == (Stage.SILENCE, at("2024-10-23 10:00"))
+
+
+@pytest.mark.parametrize(
+    ("story", "verdict", "step"),
+    [
+        ([HEARD], Verdict.GO, "due"),
+        ([replace(HEARD, reach=Reach.PENDING)], Verdict.HOLD, "overdue_not_told_yet"),
+        ([replace(HEARD, reach=Reach.NOT_TOLD)], Verdict.SUPPRESS, "nobody_was_told"),
+        ([replace(HEARD, recipient=HEAD)], Verdict.SUPPRESS, "nobody_was_told"),
+        ([], Verdict.SUPPRESS, "nobody_was_told"),
+    ],
+)
+@pytest.mark.parametrize("lane", list(Lane))
+def test_a_retraction_goes_after_what_it_takes_back(
+    story: list[Heard], verdict: Verdict, step: str, lane: Lane
+) -> None:
+    """INVARIANT: nobody reads that an overdue is taken back before, or without, reading that there is one."""
+    found = looked_at(an_alert(K.OVERDUE_RETRACTED), story=story, lane=lane)
+
+    assert (found.verdict, found.step.reason) == (verdict, step)
+    # For how long nobody knows: until the overdue is told, or silenced.
+    assert found.until is None
+
+
+def test_no_silence_holds_a_retraction_back() -> None:
+    found = looked_at(an_alert(K.OVERDUE_RETRACTED), story=[HEARD], silences=[a_silence()])
+
+    assert found.verdict is Verdict.GO
+
+
+# -- both looks ----------------------------------------------------------------------------------------------------
+
+_FIRST = at("2024-10-01 00:00")
+_instants = st.integers(0, 200 * 24 * 60).map(lambda minutes: _FIRST + timedelta(minutes=minutes))
+_states = st.builds(
+    lambda result, version, overdue, given, escalation: replace(
+        OPEN,
+        result=result,
+        deadline_version=version,
+        overdue_since=min(overdue, version),
+        given_on=min(given, version),
+        escalation=escalation,
+    ),
+    st.sampled_from(["assigned", "in_progress", "submitted", "completed", "suspended", "discontinued", "transferred"]),
+    st.integers(1, 3),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.integers(0, 2),
+)
+
+
+@st.composite
+def alerts(draw: st.DrawFn) -> tuple[Alert, TaskState, datetime]:
+    """An alert, what is known of its task, and when it comes in."""
+    now = draw(_instants)
+    alert = an_alert(
+        draw(st.sampled_from(list(K))),
+        level=draw(st.integers(1, 4)),
+        deadline_version=draw(st.integers(1, 3)),
+        superseded=draw(st.booleans()),
+        continues=draw(st.booleans()),
+        forwarded=draw(st.booleans()),
+        cooperating=draw(st.sampled_from([(), ("H48.03",)])),
+        received_at=now - timedelta(hours=draw(st.integers(0, 48))),
+    )
+    return alert, draw(_states), now
+
+
+def _lane(decision: Decision) -> Lane:
+    return Lane.DIGEST if decision.in_digest else Lane.OWN
+
+
+@given(alerts())
+def test_what_the_first_look_lets_through_the_second_does_when_its_time_has_come(
+    situation: tuple[Alert, TaskState, datetime],
+) -> None:
+    """INVARIANT: where nothing has changed, a message leaves at the instant that was said."""
+    alert, task, now = situation
+    decision = decided(alert, task, now, story=[HEARD])
+
+    for recipient in decision.recipients:
+        found = looked_at(alert, task, decision.not_before, recipient=recipient, lane=_lane(decision), story=[HEARD])
+        assert found.verdict is Verdict.GO
+    if decision.reason is not R.DUE:
+        found = looked_at(alert, task, now, lane=_lane(decision), story=[])
+        assert found.verdict is Verdict.SUPPRESS or decision.reason is R.NO_RECIPIENT
+
+
+@given(alerts(), st.lists(st.tuples(_instants, st.integers(1, 90 * 24)), max_size=4))
+def test_a_delivery_is_told_after_its_silences_in_the_hours_in_which_it_may(
+    situation: tuple[Alert, TaskState, datetime], quiet: list[tuple[datetime, int]]
+) -> None:
+    """INVARIANT: nothing is held back for ever, and nothing comes before its silence is over."""
+    alert, task, now = situation
+    silences = [
+        replace(a_silence(), silence_id=f"s{number}", starts_at=starts, ends_at=starts + timedelta(hours=hours))
+        for number, (starts, hours) in enumerate(quiet)
+    ]
+    decision = decided(alert, task, now, silences=silences, story=[HEARD])
+    if decision.reason is not R.DUE:
+        return
+    assert decision.not_before >= now
+
+    instant = decision.not_before
+    # Each silence may hold it once, and so may the office after each.
+    for _ in range(2 * len(silences) + 2):
+        found = looked_at(alert, task, instant, lane=_lane(decision), silences=silences, story=[HEARD])
+        if found.until is None:
+            break
+        assert found.verdict is Verdict.HOLD
+        assert found.until > instant
+        instant = found.until
+    assert found.verdict is Verdict.GO
+    assert not any(one.is_active(instant) and one.covers(alert) for one in silences)
+    if not decision.in_digest and alert.kind not in RULES.policy.passes:
+        assert timing.office_opens(instant, RULES) == instant
+    if decision.in_digest:
+        assert timing.next_digest(instant - timedelta(seconds=1), RULES) == instant
 
 
 # -- the contract --------------------------------------------------------------------------------------------------
@@ -273,6 +357,7 @@ def test_what_was_tried_is_repeated_as_the_message_it_was_and_nothing_joins_it()
 
 def test_every_fact_that_alerts_is_a_fact_and_every_kind_is_in_the_contract() -> None:
     assert set(KIND_OF_FACT) <= {kind.value for kind in FactKind}
+    assert set(KIND_OF_FACT.values()) == set(AlertKind)
     # The first version's words are frozen; later ones are told as v2, where the word is open.
     later = {AlertKind.CHANGED, AlertKind.CONTRIBUTION, AlertKind.SUCCESSION}
     assert {kind.value for kind in AlertKind} - {kind.value for kind in later} == {kind.value for kind in WireKind}
