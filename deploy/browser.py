@@ -86,7 +86,7 @@ class Page:
 
     def show(self, html: str, *, width: int, is_dark: bool = False) -> None:
         """Lay a document out in a window of this width, in CSS pixels."""
-        self._do("Emulation.setDeviceMetricsOverride", width=width, height=100, deviceScaleFactor=1, mobile=width < 500)
+        self._do("Emulation.setDeviceMetricsOverride", width=width, height=100, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
         self._do("Emulation.setEmulatedMedia", features=[scheme])
         frame = self._do("Page.getFrameTree")["frameTree"]["frame"]["id"]

@@ -27,8 +27,8 @@ _TITLES: Final = {str(one["clause"]): str(one["title"]) for one in _NOTICE.direc
 _AGENCIES: Final = {str(one["code"]): one for one in _NOTICE.agencies}
 _DIRECTIVE: Final = str(_NOTICE.directive["directive"])
 _STANDING: Final = "H48.07"
-_NOW: Final = datetime(2024, 10, 28, 8, 0, tzinfo=ICT)
-_COMPOSER: Final = Composer(board_url="https://dondoc.quangngai.example")
+NOW: Final = datetime(2024, 10, 28, 8, 0, tzinfo=ICT)
+COMPOSER: Final = Composer(board_url="https://dondoc.quangngai.example")
 
 
 def a_letter(agency: str, role: Role) -> Letter:
@@ -87,13 +87,13 @@ def a_digest() -> Message:
         section(Topic.ESCALATION, [_line("II.1.h", proposals, agency="H48.35", level=2)]),
     )
     digest = Digest(
-        day=_NOW.date(),
+        day=NOW.date(),
         sections=sections,
         gone=(GoneLine(done.task_id, done.directive, done.clause, done.title, Gone.COMPLETED),),
         folded=4,
         unreachable=(Unreachable("H48.41", "agency", "email", "no_mailbox", 3),),
     )
-    return _COMPOSER.digest(a_letter(_STANDING, Role.STANDING), digest, now=_NOW)
+    return COMPOSER.digest(a_letter(_STANDING, Role.STANDING), digest, now=NOW)
 
 
 def an_escalation() -> Message:
@@ -115,9 +115,9 @@ def an_escalation() -> Message:
         last_day=date(2024, 10, 21),
         deadline_version=1,
         forwarded=False,
-        received_at=_NOW,
+        received_at=NOW,
     )
-    return _COMPOSER.alerts(a_letter(agency, Role.HEAD), [alert], now=_NOW)
+    return COMPOSER.alerts(a_letter(agency, Role.HEAD), [alert], now=NOW)
 
 
 def a_summary() -> Message:
@@ -126,7 +126,7 @@ def a_summary() -> Message:
     figures = Summary(
         "2024-10", all=32, completed=6, submitted=2, overdue=1, due_soon=2, others=21, overdue_lines=overdue
     )
-    return _COMPOSER.summary(a_letter(_STANDING, Role.HEAD), figures, now=_NOW)
+    return COMPOSER.summary(a_letter(_STANDING, Role.HEAD), figures, now=NOW)
 
 
 def main(_: Sequence[str]) -> int:

@@ -353,7 +353,7 @@ def _day(day: date) -> str:
 
 
 def _name(code: str, letter: Letter) -> str:
-    return _plain(letter.names.get(code, code), NAME_CHARACTERS_MAX)
+    return _plain(letter.names.get(code, ""), NAME_CHARACTERS_MAX) or _plain(code, NAME_CHARACTERS_MAX)
 
 
 def _greeting(letter: Letter) -> str:
@@ -484,9 +484,9 @@ def _digest_figures(digest: Digest) -> str:
 def _unreachable(one: Unreachable, letter: Letter) -> dict[str, Any]:
     return {
         "agency": _name(one.agency, letter),
-        "role": _ROLES.get(one.role, one.role),
-        "channel": _CHANNELS.get(one.channel, one.channel),
-        "cause": _CAUSES.get(one.cause, f"máy chủ không nhận ({one.cause})"),
+        "role": _ROLES.get(one.role) or _plain(one.role, NAME_CHARACTERS_MAX),
+        "channel": _CHANNELS.get(one.channel) or _plain(one.channel, NAME_CHARACTERS_MAX),
+        "cause": _CAUSES.get(one.cause) or f"máy chủ không nhận ({_plain(one.cause, NAME_CHARACTERS_MAX)})",
         "messages": one.messages,
     }
 

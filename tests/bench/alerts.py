@@ -17,6 +17,7 @@ from services.tasks.domain.task import Task
 from shared.contracts.codec import encode
 from shared.contracts.topics import AGENCIES, TASKS, Topic
 from shared.workdays.calendar import ICT
+from tests.bench import lives
 from tests.bench.probes import CouldNotMeasureError
 from tests.flow.notify.harness import an_agency
 from tests.support.builders import RULES, a_task
@@ -31,8 +32,8 @@ TITLE: Final = (
     "Chủ trì, phối hợp với các đơn vị liên quan rà soát, hoàn thiện cơ sở dữ liệu chuyên ngành và báo cáo Ủy ban nhân "
     "dân tỉnh kết quả thực hiện"
 )
-_CLAUSE, _CODE = "II.1.a-7777777", "H48.777"
-"""Of the one that the others are made from; nothing else in it reads like them."""
+_PATTERN: Final = ("PATTERN", "IX.9.y-99", "H48.777")
+"""Directive, clause and agency of the one that the others are made from; nothing else in it reads like them."""
 
 
 class Told(NamedTuple):
@@ -44,17 +45,15 @@ class Told(NamedTuple):
 
 def overdues(first: int, count: int) -> list[Told]:
     """So many of a wave, from a number on: each task is another one, and the agencies take turns."""
-    pattern = _record(_overdue(_CLAUSE, _CODE))
-    if _alike(pattern, 0) != _record(_overdue(_clause(0), CODES[0])):
+    pattern = _record(_overdue(*_PATTERN))
+    if _alike(pattern, first) != _record(_overdue(*_place(first))):
         raise CouldNotMeasureError("a fact is not as the product tells it")
     return [_alike(pattern, number) for number in range(first, first + count)]
 
 
 def announcement(number: int) -> Told:
     """One more directive, with a single task for a single agency: a message of its own, at once."""
-    directive = f"BENCH-{number:05d}"
-    code = CODES[number % len(CODES)]
-    task = _task("II.1.a", code, directive)
+    task = _task(f"NEWS-{number:05d}", lives.CLAUSES[0], CODES[number % len(CODES)])
     return _record(assign(task).facts[-1])
 
 
@@ -103,7 +102,7 @@ def _agency(code: str, role: str) -> bytes:
     )
 
 
-def _task(clause: str, code: str, directive: str = "TB-2024") -> Task:
+def _task(directive: str, clause: str, code: str) -> Task:
     return a_task(
         LAST_DAY,
         task_id=f"{PROVINCE}/{directive}/{clause}/{code}",
@@ -115,8 +114,8 @@ def _task(clause: str, code: str, directive: str = "TB-2024") -> Task:
     )
 
 
-def _overdue(clause: str, code: str) -> Fact:
-    return list(_facts(assign(_task(clause, code)).task))[-1]
+def _overdue(directive: str, clause: str, code: str) -> Fact:
+    return list(_facts(assign(_task(directive, clause, code)).task))[-1]
 
 
 def _facts(task: Task) -> Iterator[Fact]:
@@ -133,12 +132,15 @@ def _record(fact: Fact) -> Told:
     return Told(message.key, message.value)
 
 
-def _clause(number: int) -> str:
-    return f"II.1.a-{number // len(CODES) + 1:07d}"
+def _place(number: int) -> tuple[str, str, str]:
+    """The agencies take turns; each directive has twenty tasks for every one of them."""
+    round_number, agency = divmod(number, len(CODES))
+    directive, clause = divmod(round_number, len(lives.CLAUSES))
+    return f"WAVE-{directive:04d}", lives.CLAUSES[clause], CODES[agency]
 
 
 def _alike(pattern: Told, number: int) -> Told:
     task_id, value = pattern
-    for ours, theirs in ((_CLAUSE, _clause(number)), (_CODE, CODES[number % len(CODES)])):
+    for ours, theirs in zip(_PATTERN, _place(number), strict=True):
         task_id, value = task_id.replace(ours, theirs), value.replace(ours.encode(), theirs.encode())
     return Told(task_id, value)

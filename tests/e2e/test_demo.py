@@ -3,12 +3,14 @@
 import json
 import os
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.demo.__main__ import BUILD
+from deploy.local.mailbox import read_mails
 from deploy.local.processes import ManagedProcess
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(720)]
@@ -63,6 +65,23 @@ def test_every_kind_of_alert_is_there(summary: dict[str, Any]) -> None:
     wanted = {"overdue", "overdue_retracted", "escalation", "extension_granted", "extension_refused", "result_returned"}
 
     assert wanted <= set(summary["alerts"])
+
+
+def test_the_mailbox_holds_what_an_office_would_have_got(summary: dict[str, Any]) -> None:
+    mails = read_mails(Path(BUILD) / "mails")
+    by_kind: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for mail in mails:
+        by_kind[str(mail.message["X-Dondoc-Kind"])].append((mail.recipients[0], mail.subject))
+
+    wanted = {"digest", "summary", "escalation", "overdue_retracted", "extension_granted", "result_returned"}
+    assert wanted <= set(by_kind)
+    # One digest a mailbox and day, one message a mailbox and directive.
+    digests = [(mailbox, subject.split(":")[0]) for mailbox, subject in by_kind["digest"]]
+    assert len(digests) == len(set(digests))
+    assert len(by_kind["assigned"]) == len({(to, subject.split("–")[-1]) for to, subject in by_kind["assigned"]})
+    assert len({str(mail.message["Message-ID"]) for mail in mails}) == len(mails)
+    # Fewer messages than alerts: people would not read more.
+    assert len(mails) < sum(summary["alerts"].values())
 
 
 def test_an_outage_of_two_weeks_makes_nobody_late(summary: dict[str, Any]) -> None:

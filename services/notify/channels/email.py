@@ -3,7 +3,7 @@
 import asyncio
 from email.errors import MessageError
 from email.header import Header
-from email.headerregistry import Address, BaseHeader, HeaderRegistry, UniqueUnstructuredHeader
+from email.headerregistry import Address, HeaderRegistry, UniqueUnstructuredHeader
 from email.message import EmailMessage
 from email.policy import EmailPolicy, Policy
 from email.utils import format_datetime
@@ -22,8 +22,10 @@ RETRIES: Final = RetryTable((*(2.0**n for n in range(10)), 600.0), give_up_after
 """1, 2, 4, …, 512 s, then every 600 s, as long as mail servers among themselves keep trying."""
 
 
-class _Subject(UniqueUnstructuredHeader, BaseHeader):
+class _Subject(UniqueUnstructuredHeader):
     """Folds as the older email.header does. That of Python 3.11's policies loses a space where a line is broken."""
+
+    name: str
 
     def fold(self, *, policy: Policy) -> str:
         words = Header(str(self), "utf-8", header_name=self.name, maxlinelen=policy.max_line_length)
@@ -31,7 +33,8 @@ class _Subject(UniqueUnstructuredHeader, BaseHeader):
 
 
 _HEADERS = HeaderRegistry()
-_HEADERS.map_to_type("subject", _Subject)
+# The registry itself adds BaseHeader, as it does to the library's own.
+_HEADERS.map_to_type("subject", _Subject)  # type: ignore[arg-type]
 _POLICY = EmailPolicy(header_factory=_HEADERS)
 
 

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from deploy.checks.__main__ import problems
-from deploy.checks.skipped import skipped
+from deploy.checks.skipped import OPTIONAL, skipped
+from deploy.checks.skipped import main as check_skipped
 from deploy.local.processes import REPOSITORY_ROOT
 
 COMPOSE = yaml.safe_load((REPOSITORY_ROOT / "docker-compose.yml").read_text())
@@ -102,3 +103,20 @@ def test_a_skipped_test_is_named_and_an_expected_failure_is_not(tmp_path: Path) 
     )
 
     assert skipped(report) == ["tests.a::test_b: no Java"]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "status"),
+    [((), 0), ((f"{OPTIONAL}no Chromium",), 0), (("no Java",), 1), ((f"{OPTIONAL}no Chromium", "no Java"), 1)],
+)
+def test_only_what_no_service_needs_may_be_skipped_and_it_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], reasons: tuple[str, ...], status: int
+) -> None:
+    report = tmp_path / "tests.xml"
+    cases = (
+        f'<testcase classname="a" name="b"><skipped type="pytest.skip" message="{one}"/></testcase>' for one in reasons
+    )
+    report.write_text(f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>")
+
+    assert check_skipped([str(report)]) == status
+    assert capsys.readouterr().out.splitlines() == [f"skipped: a::b: {one}" for one in reasons]

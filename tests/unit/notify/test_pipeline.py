@@ -153,6 +153,12 @@ def test_a_silence_holds_an_alert_back_until_it_ends(alert: Alert, ends: str, no
     assert found.recipients == (AGENCY,)
 
 
+def test_a_silence_that_ends_in_the_night_does_not_open_the_office() -> None:
+    found = decided(an_alert(K.ASSIGNED), now=EVENING, silences=[a_silence("2024-10-21 20:00")])
+
+    assert (found.not_before, found.silence_id) == (TUESDAY_OPENS, "s1")
+
+
 def test_a_retraction_that_nobody_needs_says_so() -> None:
     untold = decided(an_alert(K.OVERDUE_RETRACTED))
     told = decided(an_alert(K.OVERDUE_RETRACTED), story=[HEARD, replace(HEARD, recipient=STANDING)])

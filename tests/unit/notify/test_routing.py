@@ -82,6 +82,13 @@ def test_who_hears_an_escalation_stands_in_the_policys_file(
     assert [by(policy, an_alert(K.ESCALATION, level=level)) for level in (1, 2, 3)] == heard
 
 
+def test_beyond_the_highest_level_hears_who_hears_that() -> None:
+    levels = {1: (Role.AGENCY,), 2: (Role.STANDING,)}
+
+    found = [recipients(an_alert(K.ESCALATION, level=level), ABOVE, levels=levels) for level in (2, 3, 9)]
+    assert found == [(STANDING,)] * 3
+
+
 @pytest.mark.parametrize("kind", list(K))
 def test_who_cooperates_hears_the_kinds_of_the_policy_and_no_others(kind: AlertKind) -> None:
     alert = an_alert(kind, level=1, cooperating=("H48.03", "H48.04"))
