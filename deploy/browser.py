@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any, Final, Self
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATH_VARIABLE: Final = "DONDOC_CHROMIUM"
 """Which one to use; without it, the first of `NAMES` on the path."""
+_ANSWER_SECONDS_MAX: Final = 60.0
 _EXIT_SECONDS_MAX: Final = 10.0
 # Chromium expects its pipe as descriptors 3 and 4; only a process of its own can be given those safely.
 _AS_3_AND_4: Final = (
@@ -61,7 +63,7 @@ class Page:
         self._process = subprocess.Popen(command, pass_fds=theirs, stderr=subprocess.DEVNULL)
         for one in (read, write, *theirs):
             os.close(one)
-        self._out, self._in = os.fdopen(ours_out, "wb"), os.fdopen(ours_in, "rb")
+        self._out, self._in = os.fdopen(ours_out, "wb"), ours_in
         self._unread = b""
         try:
             self._open()
@@ -77,9 +79,14 @@ class Page:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Asked, it ends its children first: killed, they would go on writing into the profile while it is removed.
+        with contextlib.suppress(BrowserError, OSError, subprocess.TimeoutExpired):
+            self._session = None
+            self._do("Browser.close")
+            self._process.wait(_EXIT_SECONDS_MAX)
         self._process.kill()
         self._process.wait(_EXIT_SECONDS_MAX)
-        self._in.close()
+        os.close(self._in)
         with contextlib.suppress(BrokenPipeError):
             self._out.close()
         self._profile.cleanup()
@@ -122,7 +129,9 @@ class Page:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._unread:
-            some = self._in.read1(65536)
+            if not select.select([self._in], [], [], _ANSWER_SECONDS_MAX)[0]:
+                raise BrowserError(f"{self._chromium} has not answered for {_ANSWER_SECONDS_MAX:g} s")
+            some = os.read(self._in, 65536)
             if not some:
                 raise BrowserError(f"{self._chromium} has ended")
             self._unread += some

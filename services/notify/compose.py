@@ -416,9 +416,9 @@ def _essence(letter: Letter, alerts: Sequence[Alert], today: date) -> str:
     if kind in {AlertKind.ASSIGNED, AlertKind.DUE_SOON} and (ahead := [day for day in days if day >= today]):
         said += f"; hạn gần nhất {_day(min(ahead))}"
     if TOPIC_OF[kind] in _LATE_TOPICS and days and min(days) < today:
-        # "3 nhiệm vụ quá hạn, lâu nhất 5 ngày", "1 nhiệm vụ chậm tiến độ, quá hạn 5 ngày"
-        word = "lâu nhất" if len(alerts) > 1 else "quá hạn" if kind is AlertKind.ESCALATION else "đã"
-        said += f", {word} {(today - min(days)).days} ngày"
+        # "1 nhiệm vụ quá hạn 5 ngày", "1 nhiệm vụ chậm tiến độ, quá hạn 5 ngày", "3 nhiệm vụ …, lâu nhất 5 ngày"
+        said += ", lâu nhất" if len(alerts) > 1 else ", quá hạn" if kind is AlertKind.ESCALATION else ""
+        said += f" {(today - min(days)).days} ngày"
     if kind is AlertKind.ESCALATION:
         said += f"; báo cáo mức {alerts[0].level}"
     return f"{said}."

@@ -302,6 +302,7 @@ class MongoNotifyStore(MongoDispatches):
             },
             {"$set": dict.fromkeys(personal)},
         )
+        await self._silences.delete_many({"ends_at": {"$lt": older_than}})
         return {
             "alerts": alerts,
             "deliveries": deliveries,

@@ -58,7 +58,10 @@ class MongoDispatches:
         )
         await self._unreachable.create_indexes([IndexModel([("province", ASCENDING)], name="by_province")])
         await self._silences.create_indexes(
-            [IndexModel([("province", ASCENDING), ("starts_at", DESCENDING)], name="by_province")]
+            [
+                IndexModel([("province", ASCENDING), ("starts_at", DESCENDING)], name="by_province"),
+                IndexModel([("ends_at", ASCENDING)], name="by_end"),
+            ]
         )
 
     # -- forming ---------------------------------------------------------------------------------------------------
@@ -136,7 +139,18 @@ class MongoDispatches:
             "not_before": {"$lte": at},
             "desk": {"$nin": list(busy)},
         }
-        found = self._dispatches.find(query).sort("next_try", ASCENDING).limit(limit)
+        oldest_first = {"$sort": {"next_try": ASCENDING, "_id": ASCENDING}}
+        of_each_desk = {"$group": {"_id": "$desk", "one": {"$first": "$$ROOT"}}}
+        found = self._dispatches.aggregate(
+            [
+                {"$match": query},
+                oldest_first,
+                of_each_desk,
+                {"$replaceRoot": {"newRoot": "$one"}},
+                oldest_first,
+                {"$limit": limit},
+            ]
+        )
         return [_dispatch(one) async for one in found]
 
     async def claim(self, dispatch: Dispatch, *, until: float) -> Dispatch | None:

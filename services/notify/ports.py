@@ -319,7 +319,7 @@ class NotifyStore(Protocol):
     async def due(
         self, slots: Collection[int], channel: str, *, now: float, at: datetime, busy: Collection[str], limit: int
     ) -> Sequence[Dispatch]:
-        """Messages to be sent now, none to a desk (`Desk.key`) that is busy, the oldest first."""
+        """Messages to be sent now, the oldest of each desk (`Desk.key`) that is not busy, the oldest first."""
         ...
 
     async def claim(self, dispatch: Dispatch, *, until: float) -> Dispatch | None:

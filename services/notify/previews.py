@@ -63,7 +63,7 @@ class Previews:
             standing=await self._store.standing(province, agency),
             alerts=[one.alert for one in going],
             before=before,
-            states={**await self._store.tasks(set(before)), **known},
+            states={**known, **await self._store.tasks(set(before))},
             is_silenced=lambda task: any(one.covers_task(task) for one in silences),
             folded=sum(one.is_folded for one in going),
             unreachable=rows,

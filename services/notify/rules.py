@@ -1,6 +1,7 @@
 """Reads the message policy and the calendar of a province from their files; refuses broken ones at start."""
 
 from collections.abc import Iterator, Mapping
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -10,6 +11,7 @@ from services.notify.domain.alert import AlertKind
 from services.notify.domain.policy import NotifyPolicy
 from services.notify.domain.routing import Role
 from services.notify.domain.rulebook import Rulebook, Rules
+from services.notify.domain.timing import DIGEST_SETTLES
 from shared.workdays.files import ProvinceFiles, province_files, read_calendar
 from shared.yaml_files import Place, TimeOfDay, YamlFile
 
@@ -92,8 +94,8 @@ def _contradictions(content: _PolicyFile) -> Iterator[tuple[Place, str]]:
     opens, closes = content.office_hours
     if opens >= closes:
         yield ("office_hours",), f"the office must close after it opens at {opens:%H:%M}; write the earlier time first"
-    elif not opens <= content.digest_at < closes:
-        when = f"choose a time from {opens:%H:%M} on and before {closes:%H:%M}"
+    elif not opens <= content.digest_at < _before(closes):
+        when = f"choose a time from {opens:%H:%M} on and before {_before(closes):%H:%M}"
         yield ("digest_at",), f"the office is closed then, so digests would never leave on time; {when}"
     for level in LEVELS:
         if level not in content.escalation:
@@ -104,6 +106,11 @@ def _contradictions(content: _PolicyFile) -> Iterator[tuple[Place, str]]:
                 yield ("escalation", level, "with"), f"levels go round in a loop ({names}); take one `with` out"
         elif not _heard(level, content.escalation):
             yield ("escalation", level), "nobody would hear of it; name somebody in `tell`"
+
+
+def _before(closes: time) -> time:
+    """When a digest must be due at the latest: it leaves a little after its hour."""
+    return (datetime.combine(date.min, closes) - DIGEST_SETTLES).time()
 
 
 def _chain_of(level: int, levels: Mapping[int, _Hearers]) -> tuple[list[int], int]:

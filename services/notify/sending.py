@@ -199,7 +199,8 @@ class Sending:
             standing=() if desk.is_head else await self._store.standing(desk.province, desk.agency),
             alerts=[one.alert for one in deliveries],
             before=before,
-            states={**await self._store.tasks(set(before)), **known},
+            # Read last, and so the newest.
+            states={**known, **await self._store.tasks(set(before))},
             is_silenced=lambda task: any(one.covers_task(task) for one in silences),
             folded=sum(one.is_folded for one in deliveries),
             unreachable=rows,

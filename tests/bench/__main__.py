@@ -18,7 +18,7 @@ import structlog
 from deploy.local.broker import KafkaKind
 from deploy.local.processes import REPOSITORY_ROOT
 from deploy.local.stack import Stack, StackOptions
-from tests.bench import apply, end_to_end, flood, ingest, lives, notify, timers
+from tests.bench import apply, end_to_end, flood, ingest, lives, notify, slow_channel, timers
 from tests.bench.figures import Figure, merged
 from tests.bench.probes import CouldNotMeasureError
 from tests.support.workload import START
@@ -45,8 +45,9 @@ class Part:
 def parts(tasks: int) -> tuple[Part, ...]:
     """All of them; the timers among so many tasks."""
     measure_timers = partial(timers.measure, tasks=tasks)
+    plain = (ingest, flood, apply, end_to_end, notify, slow_channel)
     return (
-        *(Part(one.SERVICES, one.ENV, one.METRICS, one.measure) for one in (ingest, flood, apply, end_to_end, notify)),
+        *(Part(one.SERVICES, one.ENV, one.METRICS, one.measure) for one in plain),
         Part(timers.SERVICES, timers.ENV, timers.METRICS, measure_timers),
     )
 

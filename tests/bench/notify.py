@@ -20,7 +20,7 @@ from shared.runtime.mongodb import Client, Database, connect
 from tests.bench import alerts, figures
 from tests.bench.bare_notify import DIGEST_AFTER
 from tests.bench.figures import Figure
-from tests.bench.probes import CONSUMED, CouldNotMeasureError, Counters, child, end_offsets, records_since
+from tests.bench.probes import CouldNotMeasureError, Counters, child, end_offsets, records_since
 
 SERVICES: Final[tuple[str, ...]] = ()
 """Each measurement starts a process of its own, on a database of its own."""

@@ -72,7 +72,7 @@ def decide(
     silence = silencing(alert, silences, now=now)
     steps.append(Step(Stage.SILENCE, f"silenced: {silence.silence_id}" if silence else "none"))
     if silence is not None:
-        not_before = max(not_before, after(silence, in_digest=in_digest, rules=rules))
+        not_before = max(not_before, after(silence, alert, in_digest=in_digest, rules=rules))
     found = recipients(
         alert,
         registry.supervisors(local_day(now)),
@@ -132,7 +132,7 @@ def again(
     silence = silencing(alert, silences, now=now)
     if silence is not None:
         step = Step(Stage.SILENCE, f"silenced: {silence.silence_id}")
-        until = after(silence, in_digest=lane is Lane.DIGEST, rules=rules)
+        until = after(silence, alert, in_digest=lane is Lane.DIGEST, rules=rules)
         return Again(Verdict.HOLD, step, until=until, silence_id=silence.silence_id)
     if lane is Lane.OWN:
         mute, not_before = timing.immediate(alert.kind, now=now, rules=rules)
@@ -141,9 +141,10 @@ def again(
     return Again(Verdict.GO, Step(Stage.INHIBIT, reason.value))
 
 
-def after(silence: Silence, *, in_digest: bool, rules: Rules) -> datetime:
+def after(silence: Silence, alert: Alert, *, in_digest: bool, rules: Rules) -> datetime:
     """When something that a silence holds back comes up again."""
-    return timing.next_digest(silence.ends_at, rules) if in_digest else silence.ends_at
+    _, not_before = _earliest(alert, in_digest=in_digest, now=silence.ends_at, rules=rules)
+    return not_before
 
 
 def _earliest(alert: Alert, *, in_digest: bool, now: datetime, rules: Rules) -> tuple[timing.Mute, datetime]:

@@ -74,10 +74,18 @@ SUMMARY_LATE_DAYS = 10
 """A summary that an outage kept back for longer would be of no use any more."""
 
 
+REPORTED_BEFORE = 20
+"""The day of the month before which the province's report is due (Decree 09/2019 and the notice's clause II.2.a)."""
+
+
 def summary_month(now: datetime, rules: Rules) -> str | None:
     """The month (`2024-10`) whose summary is due now; None while none is."""
     today = local_day(now)
     day = rules.calendar.on_or_after(today.replace(day=rules.policy.summary_day))
+    last = today.replace(day=REPORTED_BEFORE - 1)
+    if day > last:
+        # A long holiday, as Tết: rather early than of no use.
+        day = rules.calendar.on_or_before(last)
     due = digest_leaves(day, rules)
     is_due = due <= now < due + timedelta(days=SUMMARY_LATE_DAYS)
     return f"{day:%Y-%m}" if is_due else None

@@ -303,7 +303,10 @@ class MemoryNotifyStore:
             and one.not_before <= at
             and one.dispatch.desk.key not in busy
         ]
-        return [one.dispatch for one in sorted(found, key=lambda one: one.next_try)[:limit]]
+        of_each_desk: dict[str, Dispatch] = {}
+        for one in sorted(found, key=lambda one: (one.next_try, one.dispatch.dispatch_id)):
+            of_each_desk.setdefault(one.dispatch.desk.key, one.dispatch)
+        return list(of_each_desk.values())[:limit]
 
     async def claim(self, dispatch: Dispatch, *, until: float) -> Dispatch | None:
         message = self._messages[dispatch.dispatch_id]
@@ -496,6 +499,7 @@ class MemoryNotifyStore:
             and any(name is not None for name in (one.contact, one.head_contact, one.head_title))
         ]
         self._unpublished -= set(alerts)
+        self._silences = {key: one for key, one in self._silences.items() if one.ends_at >= older_than}
         for key in alerts:
             del self._alerts[key]
         for key in rows:

@@ -84,7 +84,7 @@ def test_alerts_are_in_correct_vietnamese_with_links_and_days_late() -> None:
     assert message.text == (
         "Kính gửi: UBND huyện Bình Sơn\n"
         "\n"
-        "1 nhiệm vụ quá hạn, đã 5 ngày.\n"
+        "1 nhiệm vụ quá hạn 5 ngày.\n"
         "\n"
         "Đề nghị cơ quan khẩn trương hoàn thành, nộp kết quả và báo cáo nguyên nhân chậm.\n"
         "\n"

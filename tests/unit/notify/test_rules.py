@@ -155,9 +155,11 @@ IN_QUOTES = 'is no time of day; write hours and minutes in quotes, such as "08:0
         (
             {"_2": 'digest_at: "07:29"'},
             "line 2: digest_at: the office is closed then, so digests would never leave on time; choose a time from "
-            "07:30 on and before 17:00",
+            "07:30 on and before 16:59",
         ),
         ({"_2": 'digest_at: "17:00"'}, "line 2: digest_at: the office is closed then"),
+        # It leaves a minute later, when the office has closed.
+        ({"_2": 'digest_at: "16:59"'}, "line 2: digest_at: the office is closed then"),
         (
             {"_7": "#"},
             "line 5: escalation: level 2 is missing; add it, such as 2: {tell: [agency, head]}",

@@ -221,13 +221,11 @@ def test_a_digest_leaves_while_the_office_is_open(now: datetime, digest_at: time
         ("2025-06-16 08:00", None),
         ("2025-06-16 08:01", "2025-06"),
         ("2025-06-26 08:00:59", "2025-06"),
-        # Tết 2026, off from 14/2 to 22/2, takes the 15th with it.
-        ("2026-02-22 23:59", None),
-        ("2026-02-23 08:00:59", None),
-        ("2026-02-23 08:01", "2026-02"),
-        ("2026-02-28 23:59", "2026-02"),
-        # The month is over: the next one's is what people wait for.
-        ("2026-03-01 00:00", None),
+        # Tết 2026, off from 14/2 to 22/2, takes the 15th to the 19th with it: rather early than after the 20th.
+        ("2026-02-13 08:00:59", None),
+        ("2026-02-13 08:01", "2026-02"),
+        ("2026-02-23 08:00:59", "2026-02"),
+        ("2026-02-23 08:01", None),
         ("2026-03-16 08:01", "2026-03"),
     ],
 )
@@ -235,7 +233,7 @@ def test_a_summary_is_due_from_its_working_day_on_and_not_for_ever(now: str, mon
     assert timing.summary_month(at(now), RULES) == month
 
 
-@pytest.mark.parametrize(("summary_day", "due"), [(1, "2024-10-01"), (5, "2024-10-07"), (19, "2024-10-21")])
+@pytest.mark.parametrize(("summary_day", "due"), [(1, "2024-10-01"), (5, "2024-10-07"), (19, "2024-10-18")])
 def test_the_day_of_the_summary_stands_in_the_policy(summary_day: int, due: str) -> None:
     rules = Rules(RULES.calendar, NotifyPolicy(summary_day=summary_day))
 
@@ -250,8 +248,18 @@ def test_a_summary_is_of_the_month_in_which_it_leaves(now: datetime) -> None:
     assert month in {None, f"{local_day(now):%Y-%m}"}
 
 
-@given(st.integers(2024, 2026), st.integers(1, 12))
-def test_every_month_has_its_summary(year: int, month: int) -> None:
-    due = RULES.calendar.on_or_after(date(year, month, RULES.policy.summary_day))
+@given(st.integers(2024, 2026), st.integers(1, 12), st.integers(1, 19))
+def test_every_month_has_its_summary_on_a_working_day_before_the_twentieth(
+    year: int, month: int, summary_day: int
+) -> None:
+    rules = Rules(RULES.calendar, NotifyPolicy(summary_day=summary_day))
+    days = [date(year, month, day) for day in range(1, 20)]
+    due = [
+        day
+        for day in days
+        if timing.summary_month(timing.digest_leaves(day, rules), rules) == f"{year}-{month:02}"
+        and timing.summary_month(timing.digest_leaves(day, rules) - timedelta(seconds=1), rules) is None
+    ]
 
-    assert timing.summary_month(timing.digest_leaves(due, RULES), RULES) == f"{year}-{month:02}"
+    assert len(due) == 1
+    assert rules.calendar.is_working(due[0])

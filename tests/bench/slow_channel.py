@@ -1,0 +1,130 @@
+"""`notify_slow_channel_p99_ratio`: what e-mail suffers while every agency's own system hangs until it is given up.
+
+Two processes of notify in turn, as they are delivered: one knows e-mail alone; the other also has a webhook endpoint
+for every agency, all of which take what is sent, and never answer. A directive after the other is announced, each to
+one agency, at a steady rate.
+"""
+
+import asyncio
+import base64
+import re
+import time
+from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+
+from deploy.local.stack import Stack
+from services.notify.channels.webhook import MESSAGE_SECONDS_MAX
+from shared.contracts.topics import TASKS
+from tests.bench import alerts
+from tests.bench.figures import SLOW_CHANNEL_TARGET, Figure
+from tests.bench.probes import CouldNotMeasureError, Counters
+from tests.support.webhook_server import webhook_server
+from tests.support.workload import PROVINCE
+
+SERVICES: Final[tuple[str, ...]] = ()
+"""Each round starts its own."""
+ENV: Final[dict[str, str]] = {}
+METRICS: Final = ("notify_slow_channel_p99_ratio",)
+ROUNDS: Final = 3
+PER_SECOND: Final = 20
+WARM_UP: Final = 3 * PER_SECOND
+COUNT: Final = WARM_UP + 20 * PER_SECOND
+NOON: Final = datetime.fromisoformat("2024-11-05T12:00:00+07:00")
+"""Offices are open; no digest leaves."""
+WAIT_SECONDS_MAX: Final = 120.0
+LOOK_SECONDS: Final = 0.5
+_SECRET: Final = f"whsec_{base64.b64encode(bytes(32)).decode()}"
+
+
+async def measure(stack: Stack, rounds: int, work_dir: Path) -> dict[str, Figure]:
+    """In turn; `rounds` does not matter."""
+    healthy: list[list[float]] = []
+    slow: list[list[float]] = []
+    for number in range(ROUNDS):
+        for hangs in (False, True) if number % 2 else (True, False):
+            took = await _round(stack, work_dir, 2 * number + hangs, hangs=hangs)
+            (slow if hangs else healthy).append(took)
+    ratios = [_p99(one) / _p99(other) for one, other in zip(slow, healthy, strict=True)]
+    said = (
+        f"the same without the other channel: p99 {median(map(_p99, healthy)):.2f} s (with it "
+        f"{median(map(_p99, slow)):.2f}; p50 {median(map(median, healthy)):.2f} and {median(map(median, slow)):.2f}), "
+        f"from the record of a fact until the mail server has its message; {COUNT - WARM_UP} messages at "
+        f"{PER_SECOND}/s to {len(alerts.CODES)} agencies, whose own systems hang for {MESSAGE_SECONDS_MAX:.0f} s a "
+        f"try; {ROUNDS} alternating rounds, {min(ratios):.2f} to {max(ratios):.2f}"
+    )
+    return {METRICS[0]: Figure(round(median(ratios), 3), "ratio", said, SLOW_CHANNEL_TARGET)}
+
+
+async def _round(stack: Stack, work_dir: Path, number: int, *, hangs: bool) -> list[float]:
+    """How long each message took, on a database of its own."""
+    env = {"DONDOC_CLOCK": f"{NOON.isoformat()}@1@{time.time()}", "DONDOC_DATABASE_PREFIX": f"bench_slow_{number}"}
+    async with AsyncExitStack() as undo:
+        counters = await undo.enter_async_context(Counters())
+        if hangs:
+            server = await undo.enter_async_context(webhook_server())
+            server.behaviour = "hangs"
+            file = work_dir / f"webhooks-{number}.yaml"
+            file.write_text(_endpoints(server.port))
+            env |= {"DONDOC_WEBHOOKS_FILE": str(file), "DONDOC_WEBHOOKS_ALLOW_PRIVATE": "true"}
+        notify = await stack.add_replica("notify", env)
+        undo.push_async_callback(notify.stop)
+        await alerts.tell_agencies(stack.kafka.bootstrap)
+        await counters.reaches(notify, len(alerts.agencies()))
+        before = len(stack.mailbox.mails())
+        told = await _tell(stack.kafka.bootstrap, number * COUNT)
+        taken = await _taken(stack, told.keys(), before)
+        if hangs and not server.requests:
+            raise CouldNotMeasureError("nothing came to the systems that hang")
+    return [taken[one] - at for one, at in told.items()][WARM_UP:]
+
+
+async def _tell(bootstrap: str, first: int) -> dict[str, float]:
+    """Task id → the seconds of its record, in order."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+    await producer.start()
+    try:
+        acks = {}
+        began = time.perf_counter()
+        for number in range(COUNT):
+            fact = alerts.announcement(first + number)
+            acks[fact.task_id] = await producer.send(TASKS.name, key=fact.task_id.encode(), value=fact.value)
+            await asyncio.sleep(max(0.0, began + (number + 1) / PER_SECOND - time.perf_counter()))
+        return {task_id: (await ack).timestamp / 1000 for task_id, ack in acks.items()}
+    finally:
+        await producer.stop()
+
+
+async def _taken(stack: Stack, expected: Collection[str], before: int) -> dict[str, float]:
+    """Task id → when the mail server took the message about it. `before`: how many mails it had taken until then."""
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while (count := len(list(stack.mailbox.folder.glob("*.eml"))) - before) < len(expected):
+        if time.monotonic() > deadline:
+            raise CouldNotMeasureError(f"{count} of {len(expected)} messages were taken")
+        await asyncio.sleep(LOOK_SECONDS)
+    mails = (await asyncio.to_thread(stack.mailbox.mails))[before:]
+    taken = {
+        task_id: int(mail.path.name.partition("-")[0]) / 1e9
+        for mail in mails
+        for task_id in re.findall(r"/tasks/(\S+)", mail.text)
+    }
+    if taken.keys() != set(expected) or len(mails) != len(expected):
+        raise CouldNotMeasureError(f"{len(mails)} mails about {len(taken)} tasks, not {len(expected)}")
+    return taken
+
+
+def _endpoints(port: int) -> str:
+    rows = [
+        f"  - {{province: {PROVINCE}, agency: {code}, url: 'http://127.0.0.1:{port}/{code}', secrets: [{_SECRET}]}}\n"
+        for code in alerts.CODES
+    ]
+    return "".join(["endpoints:\n", *rows])
+
+
+def _p99(values: Sequence[float]) -> float:
+    return quantiles(values, n=100)[98]
