@@ -75,7 +75,14 @@ def build(
         group_wait_seconds=settings.group_wait_seconds,
         progress=lambda: watchdog.beat("form"),
     )
-    sending = Sending(kept, channels, Composer(board_url=settings.board_url), lookup, clock)
+    sending = Sending(
+        kept,
+        channels,
+        Composer(board_url=settings.board_url),
+        lookup,
+        clock,
+        progress=lambda: watchdog.beat("send"),
+    )
     consumption = Consumption(
         topics=[TASKS, AGENCIES],
         group=SERVICE,
@@ -94,7 +101,7 @@ def build(
         metrics.PENDING.set(await kept.pending_count(slots))
 
     async def send() -> None:
-        await sending.turn(consumption.owned(TASKS))
+        await sending.turns(lambda: consumption.owned(TASKS), look_seconds=settings.send_poll_seconds)
 
     async def tell() -> None:
         await handlers.tell_leftovers(consumption.owned(TASKS))

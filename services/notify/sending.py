@@ -86,6 +86,13 @@ class Sending:
                 started += 1
         return started
 
+    async def turns(self, slots: Callable[[], Collection[int]], *, look_seconds: float) -> None:
+        """Turn until nothing more is due: whenever a sender is free again, and every so often for another channel's."""
+        while await self.turn(slots()):
+            tasks = [task for under_way in self._on_their_way.values() for task in under_way.values()]
+            await asyncio.wait(tasks, timeout=look_seconds, return_when=asyncio.FIRST_COMPLETED)
+            self._progress()
+
     async def idle(self) -> None:
         """Wait until nothing is on its way."""
         while tasks := [task for under_way in self._on_their_way.values() for task in under_way.values()]:
