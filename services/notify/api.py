@@ -150,7 +150,7 @@ class AlertApi:
         active_at = self._clock.now() if query.get("active") == "true" else None
         found = await self._store.silences(province, active_at=active_at)
         reader = await self._agency_only(credential) if credential is not None else None
-        return _json({"silences": [asdict(one) for one in found if reader is None or one.agency in {None, reader}]})
+        return _json({"silences": [asdict(one) for one in found if reader is None or _concerns(one, reader)]})
 
     async def silence(self, request: Request, credential: Credential | None) -> Response:
         """Be quiet about an agency, a directive or a task until an instant."""
@@ -250,7 +250,13 @@ def _row(one: AlertWithDeliveries) -> dict[str, Any]:
 
 def _asked(one: Silence) -> tuple[object, ...]:
     """What tells one silence from another with its id; not when it starts, which is now where nothing is said."""
-    return (one.agency, one.directive, one.task_id, one.reason)
+    return (one.agency, one.directive, one.task_id, one.reason, one.ends_at)
+
+
+def _concerns(silence: Silence, agency: str) -> bool:
+    """Whether a silence may be about an agency's tasks."""
+    of_task = None if silence.task_id is None else silence.task_id.split("/")[3]
+    return silence.agency in {None, agency} and of_task in {None, agency}
 
 
 async def _body(request: Request) -> bytes | None:

@@ -3,10 +3,13 @@
 All of an agency's deliveries lie in one slot, whatever task they are about, so one replica forms its messages.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+
+import structlog
 
 from services.notify import metrics
 from services.notify.domain import dispatch as dispatches
@@ -20,6 +23,7 @@ from services.notify.domain.dispatch import (
     Dispatch,
     Lane,
     desk_of,
+    place_of,
     slot_of,
     waits_with,
 )
@@ -32,7 +36,12 @@ from services.notify.handlers import SLOTS, contact
 from services.notify.lookup import Lookup
 from services.notify.ports import Channel, NotifyStore
 from shared.runtime.clock import Clock
+from shared.runtime.errors import is_transient
 from shared.workdays.calendar import local_day
+
+FORMERS_MAX = 8
+"""Messages that are formed at once, each for another desk."""
+log = structlog.get_logger()
 
 TOGETHER_MAX = 20_000
 """Deliveries put into one message at a time; a province's tasks of one agency stay far below."""
@@ -41,6 +50,10 @@ STREAM_SECONDS_MAX = 60.0
 HALF_FORMED_SECONDS = 60.0
 """A message that is half formed for this long, in real time, is a crash's leftover."""
 STRANDED_PAGE = 500
+FRESH_MAX = 20
+BROKEN_SECONDS = 60.0
+SUMMED_UP_SECONDS = 600.0
+"""Whose agency or tasks become known later gets its summary as well."""
 LOOK_AGAIN = timedelta(seconds=5)
 UNKNOWN_AGENCY_SECONDS = 600.0
 """How long the registry may lag behind the tasks, in real time, before a missing agency counts as unreachable."""
@@ -69,7 +82,8 @@ class Forming:
         self._group_wait_seconds = group_wait_seconds
         self._real_time = real_time
         self._progress = progress
-        self._summed_up: dict[str, tuple[str, frozenset[int]]] = {}
+        self._summed_up: dict[str, tuple[str, frozenset[int], float]] = {}
+        self._broken: dict[str, float] = {}
 
     async def turn(self, slots: Collection[int]) -> int:
         """Form what is due in these slots. Returns how many messages."""
@@ -78,9 +92,7 @@ class Forming:
         now = self._clock.now()
         formed = 0
         groups = await self._store.waiting(slots, now=now)
-        for waits in groups:
-            formed += await self._form(waits, slots, now)
-            self._progress()
+        formed += await self._form_all(groups, slots, now)
         metrics.WAITING.set(len(groups) - formed)
         await self._after_crashes(slots)
         for province in await self._store.provinces():
@@ -89,26 +101,69 @@ class Forming:
         metrics.FORMED_UNTIL.set(now.timestamp())
         return formed
 
+    async def _formed(self, waits: str, slots: Collection[int], now: datetime) -> int:
+        """One group that cannot be read or formed must not keep all others waiting: it is tried again in a while."""
+        if self._broken.get(waits, 0.0) > self._real_time():
+            return 0
+        try:
+            return await self._form(waits, slots, now)
+        except Exception as error:
+            if is_transient(error):
+                raise
+            self._broken[waits] = self._real_time() + BROKEN_SECONDS
+            metrics.BROKEN.inc()
+            log.exception("group.failed", waits=waits)
+            return 0
+
     async def _after_crashes(self, slots: Collection[int]) -> None:
         before = self._real_time() - HALF_FORMED_SECONDS
         for one in await self._store.unready(slots, formed_before=before):
-            await self._store.ready(one)
+            if await self._store.deliveries_of(one.dispatch_id):
+                await self._store.ready(one)
+            else:
+                await self._store.drop(one)
+        for one in await self._store.without_channel(slots, tuple(self._channels)):
+            await self._store.failed(one, "channel_gone", at=self._clock.now())
         await self._store.unsettled(slots)
         for dispatch_id in await self._store.stranded(slots, attached_before=before, limit=STRANDED_PAGE):
             await self._store.release(dispatch_id)
 
     # -- what alerts ask for ---------------------------------------------------------------------------------------
 
+    async def _form_all(self, groups: Iterable[str], slots: Collection[int], now: datetime) -> int:
+        """Some desks at once, since most of the time is waiting for the disk; of one desk, one after the other."""
+        desks: dict[str, list[str]] = {}
+        for waits in groups:
+            desks.setdefault(place_of(waits), []).append(waits)
+        left = iter(desks.values())
+
+        async def form() -> int:
+            formed = 0
+            for some in left:
+                for waits in some:
+                    formed += await self._formed(waits, slots, now)
+                    self._progress()
+            return formed
+
+        formers = [asyncio.create_task(form()) for _ in range(min(FORMERS_MAX, len(desks)))]
+        try:
+            return sum(await asyncio.gather(*formers))
+        finally:
+            # One has failed, or all of us are to end: nobody goes on alone.
+            for one in formers:
+                one.cancel()
+            await asyncio.gather(*formers, return_exceptions=True)
+
     async def _form(self, waits: str, slots: Collection[int], now: datetime) -> int:
         deliveries = await self._store.together(waits, now=now, limit=TOGETHER_MAX)
         if not deliveries or not self._is_quiet(deliveries):
             return 0
-        first = deliveries[0]
-        province = first.alert.province
+        province = deliveries[0].alert.province
         registry, rules = await self._lookup.registry(province), self._lookup.rules(province)
-        desk = desk_of(first.recipient, registry, province, local_day(now))
-        if await self._moved(deliveries, desk, slots, now):
+        deliveries = await self._not_moved(deliveries, registry, slots, now)
+        if not deliveries:
             return 0
+        desk = desk_of(deliveries[0].recipient, registry, province, local_day(now))
         going = await self._looked_at_again(deliveries, rules, now)
         if not going or not await self._is_reached(going, desk, registry, now):
             return 0
@@ -135,16 +190,23 @@ class Forming:
         oldest = min(one.recorded_at for one in deliveries)
         return now - newest >= self._group_wait_seconds or now - oldest >= STREAM_SECONDS_MAX
 
-    async def _moved(self, deliveries: Sequence[Delivery], desk: Desk, slots: Collection[int], now: datetime) -> bool:
-        """Whether somebody else reads for the agency by now: then its messages wait there."""
-        first = deliveries[0]
-        waits = waits_with(first.alert, desk, first.channel, first.lane, resent=first.resent)
-        slot = slot_of(desk.province, desk.agency, SLOTS)
-        if waits == first.waits and slot in slots:
-            return False
-        moved = [replace(one, waits=waits, slot=slot) for one in deliveries]
-        await self._store.move(moved, Step(Stage.ROUTE, f"read by {desk.key}"), not_before=now)
-        return True
+    async def _not_moved(
+        self, deliveries: Sequence[Delivery], registry: Registry, slots: Collection[int], now: datetime
+    ) -> list[Delivery]:
+        """Those that are still read here. Where somebody else reads for an agency by now, its messages wait there."""
+        staying: list[Delivery] = []
+        moved: dict[Desk, list[Delivery]] = {}
+        for one in deliveries:
+            desk = desk_of(one.recipient, registry, one.alert.province, local_day(now))
+            waits = waits_with(one.alert, desk, one.channel, one.lane, resent=one.resent)
+            slot = slot_of(desk.province, desk.agency, SLOTS)
+            if waits == one.waits and slot in slots:
+                staying.append(one)
+            else:
+                moved.setdefault(desk, []).append(replace(one, waits=waits, slot=slot))
+        for desk, some in moved.items():
+            await self._store.move(some, Step(Stage.ROUTE, f"read by {desk.key}"), not_before=now)
+        return staying
 
     async def _looked_at_again(self, deliveries: Sequence[Delivery], rules: Rules, now: datetime) -> list[Delivery]:
         """Those that go; the others are silenced or wait on, each with its reason."""
@@ -206,10 +268,14 @@ class Forming:
         elif whom is None and self._real_time() - first.recorded_at < UNKNOWN_AGENCY_SECONDS:
             await self._store.hold(deliveries, Step(Stage.ROUTE, "agency_unknown"), until=now + LOOK_AGAIN)
             return False
+        elif channel.is_optional:
+            await self._store.suppress(deliveries, Step(Stage.ROUTE, "no_address"))
+            return False
         else:
             cause = "no_contact"
-        await self._store.fail(deliveries, Step(Stage.ROUTE, cause))
+        # Noted first: a crash in between repeats the note, and loses none.
         await self._store.note_unreachable(desk, first.recipient.role.value, first.channel, cause, at=now)
+        await self._store.fail(deliveries, Step(Stage.ROUTE, cause))
         metrics.DELIVERIES.labels(first.channel, "failed").inc(len(deliveries))
         return False
 
@@ -224,6 +290,11 @@ class Forming:
         match first.lane:
             case Lane.DIGEST:
                 day = timing.digest_day(now, rules)
+                if day != local_day(now) or timing.office_opens(now, rules) > now:
+                    # What an outage kept back for so long comes with the next one: one a working day.
+                    step = Step(Stage.MUTE, "office_closed")
+                    await self._store.hold(deliveries, step, until=timing.next_digest(now, rules))
+                    return None
                 digest = replace(base, dispatch_id=dispatches.digest_id(desk, day, channel), kind=DIGEST, day=day)
                 if await self._store.open(digest):
                     return digest
@@ -231,9 +302,8 @@ class Forming:
                 await self._store.hold(deliveries, step, until=timing.next_digest(now, rules))
                 return None
             case Lane.RESEND:
-                name = dispatches.resend_id(ids, first.resent)
-                one = replace(base, dispatch_id=name, kind=alert.kind.value, level=alert.level, passes=True)
-                return one if await self._store.open(one) else None
+                one = replace(base, kind=alert.kind.value, level=alert.level, passes=True)
+                return await self._fresh(one, ids, resent=first.resent)
         passes = alert.kind in rules.policy.passes
         one = replace(base, kind=alert.kind.value, level=alert.level, passes=passes)
         told_lately = await self._store.formed_since(desk, channel, now - HOUR)
@@ -242,14 +312,25 @@ class Forming:
             await self._to_digest(deliveries, desk, Step(Stage.GROUP, "too_many_in_an_hour"), rules, now, folded=True)
             return None
         if alert.kind is AlertKind.ASSIGNED:
-            one = replace(one, dispatch_id=dispatches.announcement_id(desk, alert.directive, channel))
-            if not await self._store.open(one):
-                step = Step(Stage.DEDUP, "directive_announced_already")
-                await self._to_digest(deliveries, desk, step, rules, now, folded=False)
-                return None
-            return one
-        one = replace(one, dispatch_id=dispatches.message_id(ids))
-        return one if await self._store.open(one) else None
+            for number in range(FRESH_MAX):
+                name = dispatches.announcement_id(desk, alert.directive, channel, number=number)
+                if await self._store.open(replace(one, dispatch_id=name)):
+                    return replace(one, dispatch_id=name)
+                if not await self._store.was_empty(name):
+                    break
+            step = Step(Stage.DEDUP, "directive_announced_already")
+            await self._to_digest(deliveries, desk, step, rules, now, folded=False)
+            return None
+        return await self._fresh(one, ids)
+
+    async def _fresh(self, dispatch: Dispatch, ids: Sequence[str], *, resent: int = 0) -> Dispatch | None:
+        """Open it under the name of what it is made of. A message of that name that has ended carried none of it."""
+        for number in range(FRESH_MAX):
+            name = dispatches.message_id(ids, resent=resent, number=number)
+            one = replace(dispatch, dispatch_id=name)
+            if await self._store.open(one):
+                return one
+        return None
 
     async def _to_digest(
         self, deliveries: Sequence[Delivery], desk: Desk, step: Step, rules: Rules, now: datetime, *, folded: bool
@@ -270,7 +351,8 @@ class Forming:
         rules = self._lookup.rules(province)
         month = timing.summary_month(now, rules)
         done = (month or "", frozenset(slots))
-        if month is None or self._summed_up.get(province) == done:
+        last = self._summed_up.get(province)
+        if month is None or (last is not None and last[:2] == done and self._real_time() < last[2]):
             return 0
         registry = await self._lookup.registry(province)
         formed = 0
@@ -287,7 +369,7 @@ class Forming:
                 formed += await self._open_bare(one)
             self._progress()
         # Only to spare the questions: another replica, or this one after a start, meets the ids.
-        self._summed_up[province] = done
+        self._summed_up[province] = (*done, self._real_time() + SUMMED_UP_SECONDS)
         return formed
 
     async def _unreachable(self, province: str, slots: Collection[int], now: datetime) -> int:

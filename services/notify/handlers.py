@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from services.notify import metrics, wire
@@ -10,16 +11,20 @@ from services.notify.domain.dedup import Heard, delivery_id, once
 from services.notify.domain.dispatch import Delivery, Lane, desk_of, slot_of, waits_with
 from services.notify.domain.pipeline import Decision, decide
 from services.notify.domain.registry import Registry
+from services.notify.domain.routing import needs_supervisors
 from services.notify.lookup import Lookup
 from services.notify.ports import Channel, Contact, Decided, NotifyStore, Wanted
 from shared.contracts.topics import TASKS
 from shared.runtime.clock import Clock
 from shared.runtime.consuming import Received
+from shared.runtime.errors import TransientError
 from shared.workdays.calendar import local_day
 
 LEFTOVER_AFTER_SECONDS = 5.0
 """What is unpublished for this long, in real time, is a crash's leftover, not a batch in hand."""
 SLOTS = TASKS.partitions
+REGISTRY_SECONDS = 20.0
+"""How long, in real time and once a province, alerts for supervisors wait for a registry that names some."""
 
 Publish = Callable[[Sequence[tuple[str, str, bytes]]], Awaitable[None]]
 
@@ -43,6 +48,7 @@ class NotifyHandlers:
         self._lookup = lookup
         self._clock = clock
         self._real_time = real_time
+        self._unsupervised_since: dict[str, float] = {}
 
     async def on_records(self, records: Sequence[Received]) -> None:
         """Apply a batch of both topics."""
@@ -83,6 +89,7 @@ class NotifyHandlers:
         wanted: list[Wanted] = []
         for alert, partition in alerts:
             registry = await self._lookup.registry(alert.province)
+            self._await_registry(alert, registry, now)
             decision = decide(
                 alert,
                 known[alert.task_id],
@@ -97,6 +104,14 @@ class NotifyHandlers:
         for one in await self._store.record(decided, wanted, now=real):
             metrics.ALERTS.labels(one.alert.kind.value, one.reason.value).inc()
 
+    def _await_registry(self, alert: Alert, registry: Registry, now: datetime) -> None:
+        """Tasks may come before the agencies that supervise them are known, as after a restore: wait a while."""
+        if not needs_supervisors(alert) or registry.supervisors(local_day(now)).standing is not None:
+            return
+        since = self._unsupervised_since.setdefault(alert.province, self._real_time())
+        if self._real_time() - since < REGISTRY_SECONDS:
+            raise TransientError(f"the registry of {alert.province} names no standing agency yet")
+
     def _wanted(
         self, alert: Alert, decision: Decision, registry: Registry, *, now: datetime, real: float
     ) -> Iterable[Wanted]:
@@ -104,11 +119,9 @@ class NotifyHandlers:
         lane = Lane.DIGEST if decision.in_digest else Lane.OWN
         for recipient in decision.recipients:
             desk = desk_of(recipient, registry, alert.province, today)
+            reader, whom = replace(recipient, agency=desk.agency), contact(registry, desk.agency)
             for name, channel in self._channels.items():
-                if (
-                    channel.is_optional
-                    and channel.address(alert.province, recipient, contact(registry, desk.agency)) is None
-                ):
+                if channel.is_optional and channel.address(alert.province, reader, whom) is None:
                     continue
                 delivery = Delivery(
                     delivery_id(alert.alert_id, recipient, name),

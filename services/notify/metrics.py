@@ -12,4 +12,5 @@ FOLDED = Counter(
 )
 FORMED_UNTIL = Gauge("dondoc_notify_formed_until_seconds", "Business time up to which messages have been formed.")
 WAITING = Gauge("dondoc_notify_waiting_groups", "What is due and not closed yet, since more of it may come.")
+BROKEN = Counter("dondoc_notify_broken_groups_total", "Groups that could not be formed for a fault of our own.")
 PURGED = Counter("dondoc_notify_purged_total", "What was forgotten, by what it was.", ["what"])

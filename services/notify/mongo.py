@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from services.notify.domain.alert import Alert, Standing, TaskState
+from services.notify.domain.alert import Alert, AlertKind, Standing, TaskState
 from services.notify.domain.dedup import OVERDUE_STORY, Heard, Reach
 from services.notify.domain.dispatch import Delivery, Lane
 from services.notify.domain.inhibit import Reason
@@ -148,6 +148,9 @@ class MongoNotifyStore(MongoDispatches):
             alert = _ALERT.validate_python(one["alert"])
             heard = Heard(alert.kind, alert.seq, _recipient(one), _reach(one))
             stories.setdefault(alert.task_id, []).append(heard)
+        async for one in self._lists.find({"task_id": {"$in": list(task_ids)}}):
+            heard = Heard(AlertKind.OVERDUE, one["seq"], _recipient(one), Reach.TOLD)
+            stories.setdefault(one["task_id"], []).append(heard)
         return stories
 
     # -- alerts ----------------------------------------------------------------------------------------------------
@@ -303,6 +306,7 @@ class MongoNotifyStore(MongoDispatches):
             {"$set": dict.fromkeys(personal)},
         )
         await self._silences.delete_many({"ends_at": {"$lt": older_than}})
+        await self._lists.delete_many({"at": {"$lt": older_than}})
         return {
             "alerts": alerts,
             "deliveries": deliveries,

@@ -5,23 +5,21 @@ could be cut off by a crash (`settling`, `forming`) is marked first and finished
 """
 
 import hashlib
-import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from services.notify.domain.alert import AlertKind
 from services.notify.domain.digest import Unreachable
 from services.notify.domain.dispatch import DIGEST, SUMMARY, Delivery, Desk, Dispatch, Lane
 from services.notify.domain.pipeline import Stage, Step
-from services.notify.domain.routing import Role
+from services.notify.domain.routing import Recipient, Role
 from services.notify.domain.silences import Silence
 from shared.runtime.mongodb import Database, Document
 
+STRAYS_PAGE = 500
 STEPS_KEPT = 20
 """Of one delivery; the last ones."""
 
@@ -35,6 +33,7 @@ class MongoDispatches:
         self._addresses = database["disabled_addresses"]
         self._unreachable = database["unreachable"]
         self._silences = database["silences"]
+        self._lists = database["heard_in_lists"]
 
     async def _prepare_dispatches(self) -> None:
         await self._dispatches.create_indexes(
@@ -57,6 +56,9 @@ class MongoDispatches:
             ]
         )
         await self._unreachable.create_indexes([IndexModel([("province", ASCENDING)], name="by_province")])
+        await self._lists.create_indexes(
+            [IndexModel([("task_id", ASCENDING)], name="by_task"), IndexModel([("at", ASCENDING)], name="by_age")]
+        )
         await self._silences.create_indexes(
             [
                 IndexModel([("province", ASCENDING), ("starts_at", DESCENDING)], name="by_province"),
@@ -73,6 +75,9 @@ class MongoDispatches:
             found = await self._dispatches.find_one({"_id": dispatch.dispatch_id}, {"state": 1})
             return found is not None and found["state"] == "forming"
         return True
+
+    async def was_empty(self, dispatch_id: str) -> bool:
+        return await self._dispatches.count_documents({"_id": dispatch_id, "state": "empty"}, limit=1) > 0
 
     async def attach(self, dispatch: Dispatch, deliveries: Sequence[Delivery], step: Step, *, now: float) -> None:
         # `waits` is what the indexes of waiting deliveries rest on; the name is kept for a release.
@@ -100,6 +105,13 @@ class MongoDispatches:
         ids = sorted({one["message_id"] async for one in rows})
         ended = {"_id": {"$in": ids}, "state": {"$in": ["sent", "failed", "empty"]}}
         return [one["_id"] async for one in self._dispatches.find(ended, {"_id": 1})]
+
+    async def drop(self, dispatch: Dispatch) -> None:
+        await self._dispatches.delete_one({"_id": dispatch.dispatch_id, "state": "forming"})
+
+    async def without_channel(self, slots: Collection[int], channels: Collection[str]) -> Sequence[Dispatch]:
+        query = {"state": "open", "p": {"$in": list(slots)}, "channel": {"$nin": list(channels)}}
+        return [_dispatch(one) async for one in self._dispatches.find(query).limit(STRAYS_PAGE)]
 
     async def unready(self, slots: Collection[int], *, formed_before: float) -> Sequence[Dispatch]:
         query = {"state": "forming", "p": {"$in": list(slots)}, "formed_at": {"$lt": formed_before}}
@@ -155,11 +167,12 @@ class MongoDispatches:
 
     async def claim(self, dispatch: Dispatch, *, until: float) -> Dispatch | None:
         # Another replica may still believe that the slot is its own; `attempts` decides who was first.
-        outcome = await self._dispatches.update_one(
+        found = await self._dispatches.find_one_and_update(
             {"_id": dispatch.dispatch_id, "state": "open", "attempts": dispatch.attempts},
-            {"$set": {"next_try": until, "claim": uuid.uuid4().hex}, "$inc": {"attempts": 1}},
+            {"$set": {"next_try": until}, "$inc": {"attempts": 1}},
+            return_document=True,
         )
-        return replace(dispatch, attempts=dispatch.attempts + 1) if outcome.modified_count else None
+        return _dispatch(found) if found is not None else None
 
     async def sent(self, dispatch: Dispatch, *, at: datetime, listed: Mapping[str, str] | None = None) -> None:
         fields: Document = {"sent_at": at, "cause": ""}
@@ -167,15 +180,20 @@ class MongoDispatches:
             fields["listed"] = dict(listed)
         await self._end(dispatch, "sent", fields)
 
-    async def failed(self, dispatch: Dispatch, cause: str, *, at: datetime) -> None:
-        await self._end(dispatch, "failed", {"cause": cause, "failed_at": at})
+    async def failed(self, dispatch: Dispatch, cause: str, *, at: datetime, was_refused: bool = False) -> None:
+        never_told = was_refused and dispatch.attempts == 1
+        await self._end(dispatch, "failed", {"cause": cause, "failed_at": at, "never_told": never_told})
 
     async def empty(self, dispatch: Dispatch) -> None:
         await self._end(dispatch, "empty", {})
 
     async def _end(self, dispatch: Dispatch, state: str, fields: Document) -> None:
+        mine: Document = {"_id": dispatch.dispatch_id, "state": "open"}
+        if state != "sent":
+            # Whoever was taken over by another has the last word only where the message has arrived.
+            mine["attempts"] = dispatch.attempts
         found = await self._dispatches.find_one_and_update(
-            {"_id": dispatch.dispatch_id, "state": "open"},
+            mine,
             {"$set": {"state": state, "settling": True, **fields}},
             return_document=True,
         )
@@ -192,7 +210,9 @@ class MongoDispatches:
                     {**mine, "tried": True}, {"$set": sent, "$push": pushed(Step(Stage.SEND, "sent"))}
                 )
             case "failed":
-                failed = {"state": "failed", "cause": document["cause"]}
+                failed: Document = {"state": "failed", "cause": document["cause"]}
+                if document["never_told"]:
+                    failed["tried"] = False
                 step = pushed(Step(Stage.SEND, document["cause"]))
                 await self._deliveries.update_many(mine, {"$set": failed, "$unset": {"attached_at": ""}, "$push": step})
         await self.release(document["_id"])
@@ -206,20 +226,38 @@ class MongoDispatches:
             count += 1
         return count
 
-    async def tried(self, deliveries: Sequence[Delivery]) -> None:
+    async def tried(self, dispatch: Dispatch, deliveries: Sequence[Delivery]) -> None:
+        # The message first: what it has not told, nobody has heard.
+        await self._dispatches.update_one({"_id": dispatch.dispatch_id}, {"$set": {"tried": True}})
         await self._deliveries.update_many(
             {"_id": {"$in": _ids(deliveries)}}, {"$set": {"tried": True}, "$unset": {"attached_at": ""}}
         )
 
-    async def heard(self, task_ids: Collection[str], agency: str) -> None:
+    async def put_back(
+        self, deliveries: Sequence[Delivery], step: Step, *, until: datetime, silence_id: str = ""
+    ) -> None:
+        fields: Document = {"waits": "$waited", "not_before": until, "steps": appended(step)}
+        if silence_id:
+            fields["silence"] = {"$literal": f"{deliveries[0].alert.province}/{silence_id}"}
         await self._deliveries.update_many(
-            {
-                "alert.task_id": {"$in": sorted(task_ids)},
-                "alert.kind": AlertKind.OVERDUE.value,
-                "agency": agency,
-                "role": Role.AGENCY.value,
-            },
-            {"$set": {"heard": True}},
+            {"_id": {"$in": _ids(deliveries)}, "state": "pending", "tried": False, "waited": {"$exists": True}},
+            [{"$set": fields}, {"$unset": ["waited", "message_id", "attached_at"]}],
+        )
+
+    async def heard(self, tasks: Mapping[str, int], recipient: Recipient, *, at: datetime) -> None:
+        if not tasks:
+            return
+        who = {"agency": recipient.agency, "role": recipient.role.value}
+        await self._lists.bulk_write(
+            [
+                UpdateOne(
+                    {"_id": f"{task_id}|{recipient.role.value}|{recipient.agency}"},
+                    {"$set": {"task_id": task_id, "seq": seq, "at": at, **who}},
+                    upsert=True,
+                )
+                for task_id, seq in tasks.items()
+            ],
+            ordered=False,
         )
 
     async def postponed(
@@ -228,7 +266,8 @@ class MongoDispatches:
         fields: Document = {"cause": cause, "next_try": until}
         if not_before is not None:
             fields["not_before"] = not_before
-        await self._dispatches.update_one({"_id": dispatch.dispatch_id, "state": "open"}, {"$set": fields})
+        mine = {"_id": dispatch.dispatch_id, "state": "open", "attempts": dispatch.attempts}
+        await self._dispatches.update_one(mine, {"$set": fields})
 
     async def pending_count(self, slots: Collection[int]) -> int:
         return await self._dispatches.count_documents({"state": "open", "p": {"$in": list(slots)}})
@@ -258,16 +297,17 @@ class MongoDispatches:
         }
         await self._unreachable.update_one(key, [{"$set": fields}], upsert=True)
 
-    async def reached(self, desk: Desk, role: str, channel: str) -> None:
-        await self._unreachable.delete_one({"_id": f"{desk.key}|{role}|{channel}"})
+    async def reached(self, desk: Desk, channel: str) -> None:
+        ids = [f"{desk.key}|{role.value}|{channel}" for role in Role]
+        await self._unreachable.delete_many({"_id": {"$in": ids}})
 
     async def unreachable(self, province: str) -> tuple[Sequence[Unreachable], datetime | None]:
         found = [one async for one in self._unreachable.find({"province": province}).sort("_id", ASCENDING)]
         rows = [Unreachable(one["agency"], one["role"], one["channel"], one["cause"], one["messages"]) for one in found]
         return rows, min((one["news"] for one in found if one["news"] is not None), default=None)
 
-    async def told_unreachable(self, province: str) -> None:
-        await self._unreachable.update_many({"province": province}, {"$set": {"news": None}})
+    async def told_unreachable(self, province: str, *, up_to: datetime) -> None:
+        await self._unreachable.update_many({"province": province, "news": {"$lte": up_to}}, {"$set": {"news": None}})
 
     # -- silences --------------------------------------------------------------------------------------------------
 
@@ -341,6 +381,7 @@ def _dispatch_document(one: Dispatch) -> Document:
         "not_before": one.formed_on,
         "next_try": one.formed_at,
         "attempts": 0,
+        "tried": False,
         "state": "forming",
         "cause": "",
     }
@@ -361,6 +402,7 @@ def _dispatch(document: Mapping[str, Any]) -> Dispatch:
         document["formed_on"],
         document["passes"],
         document["attempts"],
+        document["tried"],
     )
 
 

@@ -292,6 +292,10 @@ class NotifyStore(Protocol):
         """Begin a message. False where it exists and has left the forming; an unfinished one may be begun again."""
         ...
 
+    async def was_empty(self, dispatch_id: str) -> bool:
+        """Whether a message has ended with nothing to say."""
+        ...
+
     async def attach(self, dispatch: Dispatch, deliveries: Sequence[Delivery], step: Step, *, now: float) -> None:
         """Put deliveries in that are in no message yet."""
         ...
@@ -306,6 +310,14 @@ class NotifyStore(Protocol):
 
     async def stranded(self, slots: Collection[int], *, attached_before: float, limit: int) -> Sequence[str]:
         """Ids of ended messages that still hold deliveries, which a crash left there."""
+        ...
+
+    async def drop(self, dispatch: Dispatch) -> None:
+        """Forget a message that is still forming and holds nothing."""
+        ...
+
+    async def without_channel(self, slots: Collection[int], channels: Collection[str]) -> Sequence[Dispatch]:
+        """Open messages over channels that are none of these any more."""
         ...
 
     async def unready(self, slots: Collection[int], *, formed_before: float) -> Sequence[Dispatch]:
@@ -333,12 +345,18 @@ class NotifyStore(Protocol):
         """What a message is about, without what was suppressed meanwhile."""
         ...
 
-    async def tried(self, deliveries: Sequence[Delivery]) -> None:
+    async def tried(self, dispatch: Dispatch, deliveries: Sequence[Delivery]) -> None:
         """They are in a try of their message that is about to be made: from now on they may have been heard."""
         ...
 
-    async def heard(self, task_ids: Collection[str], agency: str) -> None:
-        """An agency hears, in the list of its digest, that these tasks are overdue, whatever became of the alerts."""
+    async def heard(self, tasks: Mapping[str, int], recipient: Recipient, *, at: datetime) -> None:
+        """A recipient hears, in a list, that these tasks (id → newest `seq`) are overdue, whatever became of alerts."""
+        ...
+
+    async def put_back(
+        self, deliveries: Sequence[Delivery], step: Step, *, until: datetime, silence_id: str = ""
+    ) -> None:
+        """Take out of their message what was in no try of it; it waits again."""
         ...
 
     async def listed_before(self, desk: Desk, channel: str, day: date) -> Mapping[str, str]:
@@ -349,8 +367,8 @@ class NotifyStore(Protocol):
         """It went out, and so did the deliveries that were in the try; others wait again."""
         ...
 
-    async def failed(self, dispatch: Dispatch, cause: str, *, at: datetime) -> None:
-        """It will never go out."""
+    async def failed(self, dispatch: Dispatch, cause: str, *, at: datetime, was_refused: bool = False) -> None:
+        """It will never go out. `was_refused`: in so many words, so that this try, at least, told nobody."""
         ...
 
     async def empty(self, dispatch: Dispatch) -> None:
@@ -385,16 +403,16 @@ class NotifyStore(Protocol):
         """One more message could not be brought there."""
         ...
 
-    async def reached(self, desk: Desk, role: str, channel: str) -> None:
-        """It was reached again."""
+    async def reached(self, desk: Desk, channel: str) -> None:
+        """It was reached again, in whatever role."""
         ...
 
     async def unreachable(self, province: str) -> tuple[Sequence[Unreachable], datetime | None]:
         """Who cannot be reached, and since when there is news of it for the standing agency; None for no news."""
         ...
 
-    async def told_unreachable(self, province: str) -> None:
-        """The standing agency knows."""
+    async def told_unreachable(self, province: str, *, up_to: datetime) -> None:
+        """The standing agency knows what was news up to an instant."""
         ...
 
     # -- what officers ask for -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -10,12 +11,13 @@ import structlog
 from services.notify import metrics
 from services.notify.domain import timing
 from services.notify.domain.alert import TaskState
-from services.notify.domain.digest import Digest, Line, Summary, Topic, digest, section
-from services.notify.domain.dispatch import DIGEST, SUMMARY, Delivery, Dispatch
+from services.notify.domain.digest import Digest, Line, Summary, Topic, Unreachable, digest, section
+from services.notify.domain.dispatch import DIGEST, SUMMARY, Delivery, Desk, Dispatch, Lane
 from services.notify.domain.inhibit import Reason, why
-from services.notify.domain.pipeline import Stage, Step
+from services.notify.domain.pipeline import Stage, Step, after
 from services.notify.domain.registry import Registry
 from services.notify.domain.routing import Recipient, Role
+from services.notify.domain.silences import silencing
 from services.notify.handlers import contact
 from services.notify.lookup import Lookup
 from services.notify.ports import (
@@ -41,6 +43,15 @@ SENDERS_MAX = 8
 CLAIM_SECONDS = 60.0
 """Longer than any channel takes over a message; a crash in between costs this much delay and no message."""
 STOP_SECONDS_MAX = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    message: Message
+    listed: Mapping[str, str] | None = None
+    """Of a digest: what the next one compares itself with."""
+    overdue: Mapping[str, int] = field(default_factory=dict)
+    """What its reader hears is overdue: task id → newest `seq`."""
 
 
 class Sending:
@@ -128,49 +139,58 @@ class Sending:
         if claimed is None:
             return
         with metrics.SEND_SECONDS.labels(dispatch.channel).time():
-            listed, outcome = await self._attempt(claimed, now)
-        await self._note(claimed, outcome, listed)
+            written, outcome = await self._attempt(claimed, now)
+        if written is not None and not isinstance(outcome, Refused):
+            # Whoever reads of an overdue in a list must hear when it is taken back, whatever became of its alert.
+            role = Role.HEAD if claimed.kind == SUMMARY or claimed.desk.is_head else Role.AGENCY
+            await self._store.heard(written.overdue, Recipient(claimed.desk.agency, role), at=now)
+        await self._note(claimed, outcome, written.listed if written is not None else None, written_at=now)
         self._progress()
 
-    async def _attempt(self, dispatch: Dispatch, now: datetime) -> tuple[Mapping[str, str] | None, Sent | None]:
-        """What its digest lists, and what became of it; None where nothing was left to be said."""
+    async def _attempt(self, dispatch: Dispatch, now: datetime) -> tuple[_Written | None, Sent | None]:
+        """What was handed over, and what became of it; None where nothing was left to be said."""
+        written: _Written | None = None
         try:
             registry = await self._lookup.registry(dispatch.desk.province)
-            message, content = await self._written(dispatch, registry, now)
-            if message is None:
+            if self._address(dispatch, registry) is None:
+                return None, Refused("no_contact")
+            written = await self._written(dispatch, registry, now)
+            if written is None:
                 return None, None
-            listed = content.listed if content is not None else None
-            if not message.to:
-                return listed, Refused("no_contact")
-            return listed, await self._channels[dispatch.channel](message)
+            return written, await self._channels[dispatch.channel](written.message)
         # Our own bug in one message: it is kept and tried again, for a release that mends it; the others go out.
         except Exception as error:
             if is_transient(error):
-                return None, RetryLater(type(error).__name__)
+                return written, RetryLater(type(error).__name__)
             log.exception("message.failed", kind=dispatch.kind, agency=dispatch.desk.agency)
-            return None, RetryLater("bug")
+            return written, RetryLater("bug")
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    async def _written(
-        self, dispatch: Dispatch, registry: Registry, now: datetime
-    ) -> tuple[Message | None, Digest | None]:
+    async def _written(self, dispatch: Dispatch, registry: Registry, now: datetime) -> _Written | None:
         letter = self._letter(dispatch, registry)
         if dispatch.kind == SUMMARY:
-            return self._compose.summary(letter, await self._summary(dispatch), now=now), None
+            summary, overdue = await self._summary(dispatch)
+            return _Written(self._compose.summary(letter, summary, now=now), overdue=overdue)
         deliveries, known = await self._still_due(dispatch, now)
         if dispatch.kind == DIGEST:
-            content = await self._digest(dispatch, deliveries, known, registry, now)
-            return (self._compose.digest(letter, content, now=now), content) if content is not None else (None, None)
+            found = await self._digest(dispatch, deliveries, known, registry, now)
+            if found is None:
+                return None
+            content, overdue = found
+            return _Written(self._compose.digest(letter, content, now=now), content.listed, overdue)
         if not deliveries:
-            return None, None
-        return self._compose.alerts(letter, [one.alert for one in deliveries], now=now), None
+            return None
+        return _Written(self._compose.alerts(letter, [one.alert for one in deliveries], now=now))
 
     async def _still_due(self, dispatch: Dispatch, now: datetime) -> tuple[list[Delivery], Mapping[str, TaskState]]:
         """A task that was finished since the message was formed must not be nagged about."""
         deliveries = await self._store.deliveries_of(dispatch.dispatch_id)
-        # A repeat is the message that it was: what came in since the first try waits again once this has ended.
-        deliveries = [one for one in deliveries if one.is_tried] or deliveries
+        if dispatch.is_tried:
+            # A repeat is the message that it was: what came in since the first try waits again once this has ended.
+            deliveries = [one for one in deliveries if one.is_tried]
+        else:
+            deliveries = await self._not_silenced(dispatch, deliveries, now)
         known = await self._store.tasks({one.alert.task_id for one in deliveries})
         due: list[Delivery] = []
         silenced: dict[Reason, list[Delivery]] = {}
@@ -183,8 +203,28 @@ class Sending:
         for reason, some in silenced.items():
             await self._store.suppress(some, Step(Stage.INHIBIT, reason.value))
             metrics.DELIVERIES.labels(dispatch.channel, "suppressed").inc(len(some))
-        await self._store.tried(due)
+        if due:
+            await self._store.tried(dispatch, due)
         return due, known
+
+    async def _not_silenced(
+        self, dispatch: Dispatch, deliveries: Sequence[Delivery], now: datetime
+    ) -> Sequence[Delivery]:
+        """An officer may have asked for quiet since the message was formed, as over a night."""
+        silences = await self._lookup.silences(dispatch.desk.province, now=now)
+        if not silences:
+            return deliveries
+        rules = self._lookup.rules(dispatch.desk.province)
+        going = []
+        for one in deliveries:
+            silence = silencing(one.alert, silences, now=now)
+            if silence is None or one.lane is Lane.RESEND:
+                going.append(one)
+                continue
+            until = after(silence, one.alert, in_digest=one.lane is Lane.DIGEST, now=now, rules=rules)
+            step = Step(Stage.SILENCE, f"silenced: {silence.silence_id}")
+            await self._store.put_back([one], step, until=until, silence_id=silence.silence_id)
+        return going
 
     async def _digest(
         self,
@@ -193,17 +233,21 @@ class Sending:
         known: Mapping[str, TaskState],
         registry: Registry,
         now: datetime,
-    ) -> Digest | None:
+    ) -> tuple[Digest, Mapping[str, int]] | None:
         desk, day = dispatch.desk, dispatch.day or local_day(now)
-        is_standing = not desk.is_head and registry.supervisors(local_day(now)).standing == desk.agency
-        rows, news = await self._store.unreachable(desk.province) if is_standing else ((), None)
+        rows: Sequence[Unreachable] = ()
+        news = None
+        if self._is_standing(desk, registry, now):
+            rows, news = await self._store.unreachable(desk.province)
+            rows = [one for one in rows if registry.role(one.agency, local_day(now)) is not None]
         if not deliveries and news is None:
             return None
         silences = await self._lookup.silences(desk.province, now=now)
         before = await self._store.listed_before(desk, dispatch.channel, day)
+        standing = () if desk.is_head else await self._store.standing(desk.province, desk.agency)
         content = digest(
             day=day,
-            standing=() if desk.is_head else await self._store.standing(desk.province, desk.agency),
+            standing=standing,
             alerts=[one.alert for one in deliveries],
             before=before,
             # Read last, and so the newest.
@@ -212,19 +256,22 @@ class Sending:
             folded=sum(one.is_folded for one in deliveries),
             unreachable=rows,
         )
-        await self._store.heard(content.overdue, desk.agency)
-        return content
+        return content, {one.task_id: one.seq for one in standing if one.task_id in content.overdue}
 
-    async def _summary(self, dispatch: Dispatch) -> Summary:
+    @staticmethod
+    def _is_standing(desk: Desk, registry: Registry, now: datetime) -> bool:
+        return not desk.is_head and registry.supervisors(local_day(now)).standing == desk.agency
+
+    async def _summary(self, dispatch: Dispatch) -> tuple[Summary, Mapping[str, int]]:
         desk = dispatch.desk
         counts = await self._store.counts(desk.province, desk.agency)
+        overdue = [one for one in await self._store.standing(desk.province, desk.agency) if one.overdue_since]
         lines = [
             Line(one.task_id, one.directive, one.clause, one.title, one.agency, one.last_day, False, one.escalation)
-            for one in await self._store.standing(desk.province, desk.agency)
-            if one.overdue_since
+            for one in overdue
         ]
         others = counts.all - counts.completed - counts.submitted - counts.overdue - counts.due_soon
-        return Summary(
+        summary = Summary(
             dispatch.month,
             counts.all,
             counts.completed,
@@ -234,6 +281,7 @@ class Sending:
             others,
             section(Topic.OVERDUE, lines) if lines else None,
         )
+        return summary, {one.task_id: one.seq for one in overdue}
 
     def _letter(self, dispatch: Dispatch, registry: Registry) -> Letter:
         desk = dispatch.desk
@@ -257,7 +305,9 @@ class Sending:
 
     # -- noting ----------------------------------------------------------------------------------------------------
 
-    async def _note(self, dispatch: Dispatch, outcome: Sent | None, listed: Mapping[str, str] | None) -> None:
+    async def _note(
+        self, dispatch: Dispatch, outcome: Sent | None, listed: Mapping[str, str] | None, *, written_at: datetime
+    ) -> None:
         cause = ""
         match outcome:
             case None:
@@ -265,7 +315,7 @@ class Sending:
                 await self._store.empty(dispatch)
             case Delivered():
                 name = "sent"
-                await self._sent(dispatch, listed)
+                await self._sent(dispatch, listed, written_at)
             case RetryLater(cause, asked):
                 now = self._real_time()
                 retries = self._channels[dispatch.channel].retries
@@ -280,7 +330,7 @@ class Sending:
                 name = "failed"
                 if disables:
                     await self._disable(dispatch, cause)
-                await self._failed(dispatch, cause)
+                await self._failed(dispatch, cause, was_refused=True)
         metrics.MESSAGES.labels(dispatch.channel, name).inc()
         log.info(
             "message.handled",
@@ -294,19 +344,19 @@ class Sending:
             cause=cause,
         )
 
-    async def _sent(self, dispatch: Dispatch, listed: Mapping[str, str] | None) -> None:
+    async def _sent(self, dispatch: Dispatch, listed: Mapping[str, str] | None, written_at: datetime) -> None:
         desk = dispatch.desk
         await self._store.sent(dispatch, at=self._clock.now(), listed=listed)
-        await self._store.reached(desk, dispatch.role.value, dispatch.channel)
-        if dispatch.kind == DIGEST:
-            registry = await self._lookup.registry(desk.province)
-            if registry.supervisors(local_day(self._clock.now())).standing == desk.agency:
-                await self._store.told_unreachable(desk.province)
+        await self._store.reached(desk, dispatch.channel)
+        registry = await self._lookup.registry(desk.province)
+        if dispatch.kind == DIGEST and self._is_standing(desk, registry, written_at):
+            await self._store.told_unreachable(desk.province, up_to=written_at)
 
-    async def _failed(self, dispatch: Dispatch, cause: str) -> None:
+    async def _failed(self, dispatch: Dispatch, cause: str, *, was_refused: bool = False) -> None:
         now = self._clock.now()
-        await self._store.failed(dispatch, cause, at=now)
+        # Noted first: a crash in between repeats the note, and loses none.
         await self._store.note_unreachable(dispatch.desk, dispatch.role.value, dispatch.channel, cause, at=now)
+        await self._store.failed(dispatch, cause, at=now, was_refused=was_refused)
 
     async def _disable(self, dispatch: Dispatch, cause: str) -> None:
         registry = await self._lookup.registry(dispatch.desk.province)

@@ -139,7 +139,7 @@ async def claimed(store: NotifyStore, dispatch: Dispatch, deliveries: Sequence[D
     """A message on its way."""
     found = await store.claim(await formed(store, dispatch, deliveries), until=NOW + 60)
     assert found is not None
-    await store.tried(deliveries)
+    await store.tried(found, deliveries)
     return found
 
 
@@ -315,7 +315,7 @@ async def test_whoever_may_have_been_told_counts_as_told(store: NotifyStore) -> 
     message = await store.claim(await formed(store, a_dispatch(), [one]), until=NOW + 60)
     assert message is not None
     assert await reach(store, one) is Reach.PENDING
-    await store.tried([one])
+    await store.tried(message, [one])
     assert await reach(store, one) is Reach.TOLD
     await store.postponed(message, "smtp_451", until=NOW)
     assert await reach(store, one) is Reach.TOLD
@@ -327,27 +327,106 @@ async def test_what_was_in_no_try_of_a_message_that_failed_is_not_told(store: No
     early, late = await recorded(store, *(a_decided(number, kind=K.OVERDUE) for number in (1, 2)))
     message = await store.claim(await formed(store, a_dispatch(), [early, late]), until=NOW + 60)
     assert message is not None
-    await store.tried([early])
+    await store.tried(message, [early])
 
     await store.failed(message, "smtp_550", at=AT)
 
     assert [await reach(store, one) for one in (early, late)] == [Reach.TOLD, Reach.NOT_TOLD]
 
 
-async def test_an_overdue_that_is_read_in_the_list_of_a_digest_is_told(store: NotifyStore) -> None:
+async def test_an_overdue_that_is_read_in_a_list_is_told(store: NotifyStore) -> None:
     """INVARIANT: who read that a task is overdue hears when that is taken back, wherever it was read."""
-    agency, head = await recorded(store, a_decided(1, kind=K.OVERDUE, recipients=(AGENCY, HEAD)))
-    [escalation] = await recorded(store, a_decided(1, seq=6, kind=K.ESCALATION))
-    [unlisted] = await recorded(store, a_decided(2, kind=K.OVERDUE))
-    [elsewhere] = await recorded(store, a_decided(3, kind=K.OVERDUE, recipients=(STANDING,)))
-    await store.suppress([agency], Step(Stage.INHIBIT, "retracted"))
+    await recorded(store, a_decided(1, kind=K.OVERDUE, recipients=(HEAD,)))
 
-    await store.heard([task_id(1), task_id(3)], "H48.21")
-    await store.heard([], "H48.21")
+    await store.heard({task_id(1): 6, task_id(3): 9}, AGENCY, at=AT)
+    await store.heard({task_id(1): 7}, AGENCY, at=AT)
+    await store.heard({}, AGENCY, at=AT)
 
-    assert await reach(store, agency) is Reach.TOLD
-    assert {await reach(store, one) for one in (head, escalation, unlisted, elsewhere)} == {Reach.PENDING}
-    assert (await state_of(store, agency)).state == "suppressed"
+    stories = await store.overdue_stories([task_id(1), task_id(2), task_id(3)])
+    assert {name: set(story) for name, story in stories.items()} == {
+        task_id(1): {Heard(K.OVERDUE, 5, HEAD, Reach.PENDING), Heard(K.OVERDUE, 7, AGENCY, Reach.TOLD)},
+        task_id(3): {Heard(K.OVERDUE, 9, AGENCY, Reach.TOLD)},
+    }
+
+
+@pytest.mark.parametrize(("tries", "expected"), [(1, Reach.NOT_TOLD), (2, Reach.TOLD)])
+async def test_what_was_refused_at_once_was_not_heard_and_what_was_tried_before_may_have_been(
+    store: NotifyStore, tries: int, expected: Reach
+) -> None:
+    [one] = await recorded(store, a_decided(1, kind=K.OVERDUE))
+    message = await claimed(store, a_dispatch(), [one])
+    if tries == 2:
+        await store.postponed(message, "timeout", until=NOW)
+        again = await store.claim(message, until=NOW + 60)
+        assert again is not None
+        message = again
+
+    await store.failed(message, "no_mailbox", at=AT, was_refused=True)
+
+    assert await reach(store, one) is expected
+    assert (await state_of(store, one)).state == "failed"
+
+
+async def test_only_who_has_a_message_in_hand_notes_that_it_failed_or_has_to_wait(store: NotifyStore) -> None:
+    """INVARIANT: a replica that was taken over by another does not overrule it; what has arrived always counts."""
+    [one] = await recorded(store, a_decided(1))
+    zombies = await claimed(store, a_dispatch(), [one])
+    owners = await store.claim(zombies, until=NOW + 99)
+    assert owners is not None
+
+    await store.failed(zombies, "zombie", at=AT)
+    await store.empty(zombies)
+    await store.postponed(zombies, "zombie", until=NOW)
+    assert await states(store) == [("pending", "")]
+    assert await due(store) == []
+    await store.sent(zombies, at=AT)
+
+    assert await states(store) == [("sent", "")]
+
+
+async def test_what_was_in_no_try_can_be_put_back(store: NotifyStore) -> None:
+    tried, untried, waiting = await recorded(store, *(a_decided(number) for number in (1, 2, 3)))
+    message = await formed(store, a_dispatch(), [tried, untried])
+    await store.tried(message, [tried])
+    step = Step(Stage.SILENCE, "silenced: $s1")
+
+    await store.put_back([tried, untried, waiting], step, until=AT + HOUR, silence_id="$s1")
+
+    assert [one.delivery_id for one in await store.deliveries_of("m1")] == [tried.delivery_id]
+    assert untried.delivery_id not in await together(store, untried)
+    assert untried.delivery_id in await together(store, untried, now=AT + HOUR)
+    assert [step in (await state_of(store, one)).steps for one in (tried, untried, waiting)] == [False, True, False]
+    [found] = await store.due([0], "email", now=NOW, at=AT, busy=(), limit=9)
+    assert found.is_tried
+
+
+async def test_a_message_that_is_forming_can_be_dropped_and_no_other(store: NotifyStore) -> None:
+    await store.open(a_dispatch("m1"))
+    await formed(store, a_dispatch("m2"))
+    for name in ("m1", "m2", "m3"):
+        await store.drop(a_dispatch(name))
+
+    assert not await store.unready([0], formed_before=NOW + 1)
+    assert await due(store) == ["m2"]
+    assert not await store.ready(a_dispatch("m1"))
+
+
+async def test_only_what_ended_with_nothing_to_say_was_empty(store: NotifyStore) -> None:
+    await store.empty(await claimed(store, a_dispatch("m1")))
+    await store.sent(await claimed(store, a_dispatch("m2")), at=AT)
+    await formed(store, a_dispatch("m3"))
+
+    assert [await store.was_empty(name) for name in ("m1", "m2", "m3", "m4")] == [True, False, False, False]
+
+
+async def test_messages_over_a_channel_that_is_no_more_are_found(store: NotifyStore) -> None:
+    await formed(store, a_dispatch("m1", channel="webhook"))
+    await formed(store, a_dispatch("m2", channel="webhook", slot=3))
+    await formed(store, a_dispatch("m3"))
+    await store.sent(await claimed(store, a_dispatch("m4", channel="webhook")), at=AT)
+
+    assert [one.dispatch_id for one in await store.without_channel([0], ["email"])] == ["m1"]
+    assert await store.without_channel([0, 3], ["email", "webhook"]) == []
 
 
 async def test_what_was_sent_is_told_and_what_never_went_out_is_not(store: NotifyStore) -> None:
@@ -361,8 +440,8 @@ async def test_what_was_sent_is_told_and_what_never_went_out_is_not(store: Notif
 
 async def test_what_was_silenced_on_its_way_was_heard_where_a_try_may_have_told_it(store: NotifyStore) -> None:
     tried, untried = await recorded(store, *(a_decided(number, kind=K.OVERDUE) for number in (1, 2)))
-    await formed(store, a_dispatch(), [tried, untried])
-    await store.tried([tried])
+    message = await formed(store, a_dispatch(), [tried, untried])
+    await store.tried(message, [tried])
 
     await store.suppress([tried, untried], Step(Stage.INHIBIT, "retracted"))
 
@@ -736,7 +815,7 @@ async def test_what_was_in_no_try_waits_again_where_its_message_was_sent(store: 
     told, late = await recorded(store, a_decided(1), a_decided(2))
     message = await store.claim(await formed(store, a_dispatch(), [told, late]), until=NOW + 60)
     assert message is not None
-    await store.tried([told])
+    await store.tried(message, [told])
     assert {one.delivery_id: one.is_tried for one in await store.deliveries_of("m1")} == {
         told.delivery_id: True,
         late.delivery_id: False,
@@ -868,7 +947,7 @@ async def test_what_was_claimed_comes_up_again_under_its_name_unless_somebody_no
 
     assert await due(store, now=NOW + 59) == []
     [again] = await store.due([0], "email", now=NOW + 60, at=AT, busy=(), limit=10)
-    assert again == message
+    assert again == replace(message, is_tried=True)
     assert again.attempts == 1
     assert (await store.claim(a_dispatch(), until=NOW + 99)) is None
     assert (await store.claim(again, until=NOW + 99)) == replace(again, attempts=2)
@@ -977,9 +1056,9 @@ async def test_a_postponed_message_comes_up_again_and_its_deliveries_say_why(sto
     await store.postponed(message, "office_closed", until=NOW, not_before=AT + HOUR)
     assert await due(store) == []
     assert await due(store, at=AT + HOUR) == ["m1"]
-    assert (await store.claim(message, until=NOW + 60)) == replace(message, attempts=2)
+    assert (await store.claim(message, until=NOW + 60)) == replace(message, attempts=2, is_tried=True)
 
-    await store.sent(replace(message, attempts=2), at=AT)
+    await store.sent(replace(message, attempts=2, is_tried=True), at=AT)
     assert (await state_of(store, one)).cause == ""
 
 
@@ -1022,9 +1101,11 @@ async def test_who_cannot_be_reached_is_news_until_it_is_told(store: NotifyStore
     }
     assert news == AT
 
-    await store.told_unreachable("H48")
+    await store.told_unreachable("H48", up_to=AT + HOUR)
     rows, news = await store.unreachable("H48")
-    assert (len(rows), news) == (2, None)
+    assert (len(rows), news) == (2, AT + 2 * HOUR)
+    await store.told_unreachable("H48", up_to=AT + 2 * HOUR)
+    assert (await store.unreachable("H48"))[1] is None
     assert (await store.unreachable("H49"))[1] == AT - HOUR
 
     await store.note_unreachable(DESK, "agency", "email", "smtp_551", at=AT + 3 * HOUR)
@@ -1037,11 +1118,11 @@ async def test_who_is_reached_again_is_no_longer_named(store: NotifyStore) -> No
     for desk, role, channel in ((DESK, "agency", "email"), (DESK, "head", "email"), (DESK, "agency", "webhook")):
         await store.note_unreachable(desk, role, channel, "no_contact", at=AT)
 
-    await store.reached(DESK, "agency", "email")
-    await store.reached(OTHER_DESK, "agency", "email")
+    await store.reached(DESK, "email")
+    await store.reached(OTHER_DESK, "webhook")
 
     rows, _ = await store.unreachable("H48")
-    assert {(one.role, one.channel) for one in rows} == {("head", "email"), ("agency", "webhook")}
+    assert {(one.role, one.channel) for one in rows} == {("agency", "webhook")}
 
 
 # -- silences ------------------------------------------------------------------------------------------------------
@@ -1340,8 +1421,13 @@ async def test_every_question_is_answered_by_an_index(database: Database) -> Non
     await store.ready(a_dispatch("m3"))
     await store.release("m4")
     await store.stranded([0, 1], attached_before=NOW, limit=10)
-    await store.tried(deliveries)
-    await store.heard([task_id(1)], "H48.21")
+    await store.tried(message, deliveries)
+    await store.put_back(deliveries, STEP, until=AT)
+    await store.heard({task_id(1): 5}, AGENCY, at=AT)
+    await store.overdue_stories([task_id(1)])
+    await store.was_empty("m1")
+    await store.without_channel([0, 1], ["email"])
+    await store.drop(a_dispatch("m9"))
     await store.unready([0, 1], formed_before=NOW)
     await store.formed_since(DESK, "email", AT)
     await store.listed_before(DESK, "email", ON)
@@ -1355,8 +1441,8 @@ async def test_every_question_is_answered_by_an_index(database: Database) -> Non
     await store.disabled("email", "a@x.example")
     await store.note_unreachable(DESK, "agency", "email", "no_contact", at=AT)
     await store.unreachable("H48")
-    await store.told_unreachable("H48")
-    await store.reached(DESK, "agency", "email")
+    await store.told_unreachable("H48", up_to=AT)
+    await store.reached(DESK, "email")
     await store.add_silence(a_silence())
     await store.silences("H48")
     await store.silences("H48", active_at=AT)

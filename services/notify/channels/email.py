@@ -68,7 +68,8 @@ class EmailChannel:
         """
         try:
             mail = self._mail(message)
-        except (ValueError, MessageError):
+        except (ValueError, MessageError, IndexError, AttributeError):
+            # The last two are what the standard library says to `a@` and `a@[`.
             return Refused("bad_mailbox")
         try:
             async with asyncio.timeout(MESSAGE_SECONDS_MAX):

@@ -86,6 +86,8 @@ class Dispatch:
     passes: bool = False
     """It does not wait for the office to open."""
     attempts: int = 0
+    is_tried: bool = False
+    """Something was handed over under its id, or may have been."""
 
 
 def slot_of(province: str, agency: str, slots: int) -> int:
@@ -103,19 +105,18 @@ def summary_id(desk: Desk, month: str, channel: str) -> str:
     return _hashed("summary", desk.key, month, channel)
 
 
-def announcement_id(desk: Desk, directive: str, channel: str) -> str:
-    """One message about a new directive, however many tasks it brings."""
-    return _hashed("announcement", desk.key, directive, channel)
+def announcement_id(desk: Desk, directive: str, channel: str, *, number: int = 0) -> str:
+    """One message about a new directive, however many tasks it brings. `number`: of those that had nothing to say."""
+    return _hashed("announcement", desk.key, directive, channel, str(number))
 
 
-def message_id(delivery_ids: Iterable[str]) -> str:
-    """Of any other message: what it was made of."""
-    return _hashed("message", *sorted(delivery_ids))
+def message_id(delivery_ids: Iterable[str], *, resent: int = 0, number: int = 0) -> str:
+    """Of any other message: what it was made of.
 
-
-def resend_id(delivery_ids: Iterable[str], times: int) -> str:
-    """Of a message that an officer has sent again: a message of its own, or its readers would drop it as a repeat."""
-    return _hashed("resend", str(times), *sorted(delivery_ids))
+    `resent`: how often an officer has sent it again; it is a message of its own then, or its readers would drop it as
+    a repeat. `number`: of messages that ended without having carried anything.
+    """
+    return _hashed("message", str(resent), str(number), *sorted(delivery_ids))
 
 
 def desk_of(recipient: Recipient, registry: Registry, province: str, on: date) -> Desk:
@@ -135,6 +136,12 @@ def waits_with(alert: Alert, desk: Desk, channel: str, lane: Lane, *, resent: in
             return f"{channel}|{desk.key}|{alert.alert_id}|{resent}"
         case Lane.OWN:
             return f"{channel}|{desk.key}|{alert.kind.value}|{alert.level}|{alert.directive}"
+
+
+def place_of(waits: str) -> str:
+    """Channel and desk of what waits together."""
+    channel, desk, _ = waits.split("|", 2)
+    return f"{channel}|{desk}"
 
 
 def waiting_for_digest(desk: Desk, channel: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.notify.domain import timing
@@ -15,6 +15,8 @@ from services.notify.domain.routing import Recipient, recipients
 from services.notify.domain.rulebook import Rules
 from services.notify.domain.silences import Silence, silencing
 from shared.workdays.calendar import local_day
+
+LOOKED_AT_AGAIN = timedelta(hours=1)
 
 
 class Stage(StrEnum):
@@ -72,7 +74,7 @@ def decide(
     silence = silencing(alert, silences, now=now)
     steps.append(Step(Stage.SILENCE, f"silenced: {silence.silence_id}" if silence else "none"))
     if silence is not None:
-        not_before = max(not_before, after(silence, alert, in_digest=in_digest, rules=rules))
+        not_before = max(not_before, after(silence, alert, in_digest=in_digest, now=now, rules=rules))
     found = recipients(
         alert,
         registry.supervisors(local_day(now)),
@@ -132,7 +134,7 @@ def again(
     silence = silencing(alert, silences, now=now)
     if silence is not None:
         step = Step(Stage.SILENCE, f"silenced: {silence.silence_id}")
-        until = after(silence, alert, in_digest=lane is Lane.DIGEST, rules=rules)
+        until = after(silence, alert, in_digest=lane is Lane.DIGEST, now=now, rules=rules)
         return Again(Verdict.HOLD, step, until=until, silence_id=silence.silence_id)
     if lane is Lane.OWN:
         mute, not_before = timing.immediate(alert.kind, now=now, rules=rules)
@@ -141,9 +143,10 @@ def again(
     return Again(Verdict.GO, Step(Stage.INHIBIT, reason.value))
 
 
-def after(silence: Silence, alert: Alert, *, in_digest: bool, rules: Rules) -> datetime:
-    """When something that a silence holds back comes up again."""
-    _, not_before = _earliest(alert, in_digest=in_digest, now=silence.ends_at, rules=rules)
+def after(silence: Silence, alert: Alert, *, in_digest: bool, now: datetime, rules: Rules) -> datetime:
+    """When something that a silence holds back is looked at again: soon, since it may be ended early, by anybody."""
+    again_at = min(silence.ends_at, now + LOOKED_AT_AGAIN)
+    _, not_before = _earliest(alert, in_digest=in_digest, now=now if in_digest else again_at, rules=rules)
     return not_before
 
 

@@ -14,7 +14,8 @@ class RetryTable:
 
     def wait(self, attempts: int, *, age: float, asked: float | None = None) -> float | None:
         """How long to wait after so many tries; None when it has failed for good. `asked`: what the other side said."""
-        if age >= self.give_up_after:
+        # Nights and holidays age a message without a try; whoever was hardly asked has not refused.
+        if age >= self.give_up_after and attempts > len(self.waits):
             return None
         planned = self.waits[min(attempts, len(self.waits)) - 1]
         # Whoever asks for patience gets it, but not for ever: it would be a way to fall silent.

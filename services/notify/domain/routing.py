@@ -33,6 +33,13 @@ class Supervisors:
     chairman_office: str | None
 
 
+def needs_supervisors(alert: Alert) -> bool:
+    """Whether somebody above the agency hears it."""
+    return alert.kind in {AlertKind.OBSTACLE, AlertKind.SUCCESSION} or (
+        alert.kind is AlertKind.ESCALATION and alert.level > 1
+    )
+
+
 def supervisors(roles: Mapping[str, str]) -> Supervisors:
     """Find them among agency code → role; of several with one role, the first by code."""
     by_role = {role: code for code, role in sorted(roles.items(), reverse=True)}

@@ -47,6 +47,7 @@ class _Sent:
     cause: str = ""
     listed: Mapping[str, str] | None = None
     is_settling: bool = False
+    never_told: bool = False
     sent_at: datetime | None = None
 
 
@@ -70,6 +71,7 @@ class MemoryNotifyStore:
         self._disabled: dict[tuple[str, str], str] = {}
         self._out: dict[tuple[str, str, str], _Out] = {}
         self._silences: dict[tuple[str, str], Silence] = {}
+        self._lists: dict[tuple[str, Recipient], tuple[int, datetime]] = {}
 
     # -- what is known ---------------------------------------------------------------------------------------------
 
@@ -118,6 +120,9 @@ class MemoryNotifyStore:
             if alert.task_id in task_ids and alert.kind in OVERDUE_STORY:
                 heard = Heard(alert.kind, alert.seq, row.delivery.recipient, self._reach(row))
                 stories.setdefault(alert.task_id, []).append(heard)
+        for (task_id, recipient), (seq, _) in self._lists.items():
+            if task_id in task_ids:
+                stories.setdefault(task_id, []).append(Heard(AlertKind.OVERDUE, seq, recipient, Reach.TOLD))
         return stories
 
     @staticmethod
@@ -214,6 +219,9 @@ class MemoryNotifyStore:
         self._messages[dispatch.dispatch_id] = _Sent(dispatch, dispatch.formed_on, dispatch.formed_at)
         return True
 
+    async def was_empty(self, dispatch_id: str) -> bool:
+        return dispatch_id in self._messages and self._messages[dispatch_id].state == "empty"
+
     async def attach(self, dispatch: Dispatch, deliveries: Sequence[Delivery], step: Step, *, now: float) -> None:
         for row in self._waiting_rows(deliveries):
             row.message_id, row.attached_at, row.waited = dispatch.dispatch_id, now, row.delivery.waits
@@ -221,10 +229,10 @@ class MemoryNotifyStore:
             row.say(step)
 
     async def ready(self, dispatch: Dispatch) -> bool:
-        message = self._messages[dispatch.dispatch_id]
-        if message.state == "forming":
+        message = self._messages.get(dispatch.dispatch_id)
+        if message is not None and message.state == "forming":
             message.state = "open"
-        return message.state == "open"
+        return message is not None and message.state == "open"
 
     async def release(self, dispatch_id: str) -> int:
         rows = [
@@ -247,18 +255,35 @@ class MemoryNotifyStore:
         ended = {"sent", "failed", "empty"}
         return sorted(one for one in found if one is not None and self._messages[one].state in ended)
 
-    async def tried(self, deliveries: Sequence[Delivery]) -> None:
+    async def tried(self, dispatch: Dispatch, deliveries: Sequence[Delivery]) -> None:
+        message = self._messages[dispatch.dispatch_id]
+        message.dispatch = replace(message.dispatch, is_tried=True)
         for one in deliveries:
             row = self._rows[one.delivery_id]
             row.delivery = replace(row.delivery, is_tried=True)
             row.attached_at = None
 
-    async def heard(self, task_ids: Collection[str], agency: str) -> None:
-        for row in self._rows.values():
-            one = row.delivery
-            is_overdue = one.alert.task_id in task_ids and one.alert.kind is AlertKind.OVERDUE
-            if is_overdue and one.recipient == Recipient(agency, Role.AGENCY):
-                row.heard = True
+    async def put_back(
+        self, deliveries: Sequence[Delivery], step: Step, *, until: datetime, silence_id: str = ""
+    ) -> None:
+        for row in self._pending_rows(deliveries):
+            if row.message_id is not None and not row.delivery.is_tried:
+                row.delivery = replace(row.delivery, waits=row.waited)
+                row.message_id, row.attached_at, row.not_before = None, None, until
+                row.silence_id = silence_id or row.silence_id
+                row.say(step)
+
+    async def heard(self, tasks: Mapping[str, int], recipient: Recipient, *, at: datetime) -> None:
+        for task_id, seq in tasks.items():
+            self._lists[task_id, recipient] = (seq, at)
+
+    async def drop(self, dispatch: Dispatch) -> None:
+        if dispatch.dispatch_id in self._messages and self._messages[dispatch.dispatch_id].state == "forming":
+            del self._messages[dispatch.dispatch_id]
+
+    async def without_channel(self, slots: Collection[int], channels: Collection[str]) -> Sequence[Dispatch]:
+        found = [one for one in self._messages.values() if one.state == "open" and one.dispatch.slot in slots]
+        return [one.dispatch for one in found if one.dispatch.channel not in channels]
 
     async def unready(self, slots: Collection[int], *, formed_before: float) -> Sequence[Dispatch]:
         return [
@@ -328,14 +353,15 @@ class MemoryNotifyStore:
             message.listed, message.sent_at = listed, at
             self._end(message, "sent", "")
 
-    async def failed(self, dispatch: Dispatch, cause: str, *, at: datetime) -> None:
+    async def failed(self, dispatch: Dispatch, cause: str, *, at: datetime, was_refused: bool = False) -> None:
         message = self._messages[dispatch.dispatch_id]
-        if message.state == "open":
+        if message.state == "open" and message.dispatch.attempts == dispatch.attempts:
+            message.never_told = was_refused and dispatch.attempts == 1
             self._end(message, "failed", cause)
 
     async def empty(self, dispatch: Dispatch) -> None:
         message = self._messages[dispatch.dispatch_id]
-        if message.state == "open":
+        if message.state == "open" and message.dispatch.attempts == dispatch.attempts:
             self._end(message, "empty", "")
 
     def _end(self, message: _Sent, state: str, cause: str) -> None:
@@ -350,6 +376,7 @@ class MemoryNotifyStore:
             if row.delivery.is_tried or message.state == "failed":
                 row.state, row.cause, row.sent_at = message.state, message.cause, message.sent_at or row.sent_at
                 row.attached_at = None
+                row.delivery = replace(row.delivery, is_tried=row.delivery.is_tried and not message.never_told)
                 row.say(Step(Stage.SEND, message.cause or "sent"))
         for row in mine:
             if row.state == "pending" and not row.delivery.is_tried:
@@ -367,7 +394,7 @@ class MemoryNotifyStore:
         self, dispatch: Dispatch, cause: str, *, until: float, not_before: datetime | None = None
     ) -> None:
         message = self._messages[dispatch.dispatch_id]
-        if message.state == "open":
+        if message.state == "open" and message.dispatch.attempts == dispatch.attempts:
             message.cause, message.next_try = cause, until
             message.not_before = not_before or message.not_before
 
@@ -389,16 +416,17 @@ class MemoryNotifyStore:
         news = known.news if known is not None and known.news is not None else at
         self._out[desk.key, role, channel] = _Out(row, desk.province, news)
 
-    async def reached(self, desk: Desk, role: str, channel: str) -> None:
-        self._out.pop((desk.key, role, channel), None)
+    async def reached(self, desk: Desk, channel: str) -> None:
+        for role in Role:
+            self._out.pop((desk.key, role.value, channel), None)
 
     async def unreachable(self, province: str) -> tuple[Sequence[Unreachable], datetime | None]:
         found = [one for _, one in sorted(self._out.items()) if one.province == province]
         return [one.row for one in found], min((one.news for one in found if one.news is not None), default=None)
 
-    async def told_unreachable(self, province: str) -> None:
+    async def told_unreachable(self, province: str, *, up_to: datetime) -> None:
         for one in self._out.values():
-            if one.province == province:
+            if one.province == province and one.news is not None and one.news <= up_to:
                 one.news = None
 
     # -- what officers ask for -----------------------------------------------------------------------------------------
@@ -500,6 +528,7 @@ class MemoryNotifyStore:
         ]
         self._unpublished -= set(alerts)
         self._silences = {key: one for key, one in self._silences.items() if one.ends_at >= older_than}
+        self._lists = {key: one for key, one in self._lists.items() if one[1] >= older_than}
         for key in alerts:
             del self._alerts[key]
         for key in rows:

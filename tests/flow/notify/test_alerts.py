@@ -394,7 +394,7 @@ async def test_a_retraction_waits_for_what_becomes_of_the_overdue(service: Servi
     [digest] = await service.store.due(EVERY_SLOT, "email", now=service.now, at=service.clock.instant, busy=(), limit=9)
     claimed = await service.store.claim(digest, until=service.now + 60)
     assert claimed is not None
-    await service.store.tried(await service.store.deliveries_of(claimed.dispatch_id))
+    await service.store.tried(claimed, await service.store.deliveries_of(claimed.dispatch_id))
     await service.store.sent(claimed, at=service.clock.instant, listed={})
     await service.deliver(after=5)
 

@@ -70,6 +70,8 @@ async def test_a_silence_holds_back_and_what_still_stands_when_it_ends_is_told(
     assert await service.digest() == 0
     [overdue] = await service.listed(kind="overdue")
     assert f"silenced: {answer.json()['silence_id']}" in {step.reason for step in overdue.decided.steps}
+    assert await service.digest() == 0
+    assert await service.digest() == 0
     service.until(at("2024-12-05 09:00"))
     await service.deliver()
     await service.digest()

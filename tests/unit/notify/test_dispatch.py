@@ -139,8 +139,8 @@ def test_the_same_message_has_the_same_name_and_others_have_others() -> None:
         dispatches.message_id([one, two]),
         dispatches.message_id([one]),
         dispatches.message_id([two]),
-        dispatches.resend_id([one], 1),
-        dispatches.resend_id([one], 2),
+        dispatches.message_id([one], resent=1),
+        dispatches.message_id([one], resent=2),
         dispatches.digest_id(DESK, DAY, "email"),
         dispatches.digest_id(DESK, date(2024, 10, 22), "email"),
         dispatches.digest_id(DESK, DAY, "webhook"),
@@ -154,7 +154,7 @@ def test_the_same_message_has_the_same_name_and_others_have_others() -> None:
 
     assert len(set(names)) == len(names)
     assert dispatches.message_id([one, two]) == dispatches.message_id([two, one])
-    assert dispatches.resend_id([one, two], 1) == dispatches.resend_id(iter([two, one]), 1)
+    assert dispatches.message_id([one, two], resent=1) == dispatches.message_id(iter([two, one]), resent=1)
     assert all(len(name) == 32 for name in names)
 
 
