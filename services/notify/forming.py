@@ -39,7 +39,7 @@ from shared.runtime.clock import Clock
 from shared.runtime.errors import is_transient
 from shared.workdays.calendar import local_day
 
-FORMERS_MAX = 8
+FORMERS_MAX = 4
 """Messages that are formed at once, each for another desk."""
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ class Settings(ReadingSettings):
     """What notify needs beside what every process needs."""
 
     http_port: int = 8082
-    batch_records_max: int = 300
+    batch_records_max: int = 100
     """A record carries its whole task, 3 kB and ten times as much once it is read; a batch is held until it is told."""
     smtp_host: str = "127.0.0.1"
     smtp_port: int = Field(default=25, ge=1, le=65535)
