@@ -1,6 +1,5 @@
 """The map of notify: what comes in goes where."""
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -37,8 +36,6 @@ from shared.workdays.calendar import local_day
 
 SERVICE = "notify"
 TELL_POLL_SECONDS = 2.0
-PURGE_POLL_SECONDS = 10.0
-"""A loop that says nothing for long counts as stuck."""
 PURGE_SECONDS = 3_600.0
 
 
@@ -106,13 +103,7 @@ def build(
     async def tell() -> None:
         await handlers.tell_leftovers(consumption.owned(TASKS))
 
-    purged_at = -math.inf
-
     async def purge() -> None:
-        nonlocal purged_at
-        if real_seconds() - purged_at < PURGE_SECONDS:
-            return
-        purged_at = real_seconds()
         now = clock.now()
         ended_before = local_day(now) - timedelta(days=settings.contacts_kept_days)
         for what, count in (await kept.purge(older_than=now - RETENTION, agencies_ended_before=ended_before)).items():
@@ -131,7 +122,7 @@ def build(
             Loop("form", form, every_seconds=settings.send_poll_seconds),
             Loop("send", send, every_seconds=settings.send_poll_seconds),
             Loop("tell", tell, every_seconds=TELL_POLL_SECONDS),
-            Loop("purge", purge, every_seconds=PURGE_POLL_SECONDS),
+            Loop("purge", purge, every_seconds=PURGE_SECONDS),
             *key_loops(verify),
         ],
         ready={**ready, "keys": keys_are_loaded},

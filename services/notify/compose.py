@@ -3,6 +3,7 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,18 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
 
 from services.notify.domain.alert import Alert, AlertKind
-from services.notify.domain.digest import TOPIC_OF, Digest, Gone, Line, Section, Summary, Topic, Unreachable, section
+from services.notify.domain.digest import (
+    TOPIC_OF,
+    Digest,
+    Gone,
+    Line,
+    Section,
+    Summary,
+    Topic,
+    Unreachable,
+    line_of_alert,
+    section,
+)
 from services.notify.domain.routing import Role
 from services.notify.ports import Letter, Message
 
@@ -378,17 +390,8 @@ def _state(line: Line, topic: Topic, today: date) -> tuple[str | None, str]:
 
 
 def _line(alert: Alert) -> Line:
-    return Line(
-        alert.task_id,
-        alert.directive,
-        alert.clause,
-        alert.title,
-        alert.agency,
-        alert.last_day,
-        is_new=False,
-        # The whole message is about that level.
-        level=0,
-    )
+    """The whole message is about that level, and all of it is new."""
+    return replace(line_of_alert(alert), is_new=False, level=0)
 
 
 def _lines(one: Section) -> Iterable[Line]:

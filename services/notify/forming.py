@@ -27,8 +27,8 @@ from services.notify.domain.dispatch import (
     slot_of,
     waits_with,
 )
-from services.notify.domain.inhibit import Reason, why
-from services.notify.domain.pipeline import Again, Stage, Step, Verdict, again
+from services.notify.domain.inhibit import Reason
+from services.notify.domain.pipeline import Again, Stage, Step, Verdict, again, inhibited
 from services.notify.domain.registry import Registry
 from services.notify.domain.routing import Role
 from services.notify.domain.rulebook import Rules
@@ -39,10 +39,10 @@ from shared.runtime.clock import Clock
 from shared.runtime.errors import is_transient
 from shared.workdays.calendar import local_day
 
-FORMERS_MAX = 4
-"""Messages that are formed at once, each for another desk."""
 log = structlog.get_logger()
 
+FORMERS_MAX = 4
+"""Messages that are formed at once, each for another desk."""
 TOGETHER_MAX = 20_000
 """Deliveries put into one message at a time; a province's tasks of one agency stay far below."""
 STREAM_SECONDS_MAX = 60.0
@@ -246,10 +246,9 @@ class Forming:
         """An overdue that still waits for its digest is never told once it is taken back, nor is its retraction."""
         waiting = await self._store.waiting_of({one.alert.task_id for one in retractions})
         known = await self._store.tasks({one.alert.task_id for one in waiting})
-        for one in waiting:
-            reason = why(one.alert, known[one.alert.task_id], now=now)
+        for reason, some in inhibited(waiting, known, now=now).items():
             if reason is not Reason.DUE:
-                await self._store.suppress([one], Step(Stage.INHIBIT, reason.value))
+                await self._store.suppress(some, Step(Stage.INHIBIT, reason.value))
 
     async def _is_reached(self, deliveries: Sequence[Delivery], desk: Desk, registry: Registry, now: datetime) -> bool:
         """Whether the desk has a good address. If not, they have failed, and the standing agency hears."""

@@ -15,20 +15,14 @@ KEPT_SECONDS = 1.0
 
 
 @dataclass(slots=True)
-class _Kept:
-    registry: Registry
-    silences: tuple[Silence, ...]
-    read_at: float
-
-
-@dataclass(slots=True)
 class Lookup:
     """Of all provinces."""
 
     store: NotifyStore
     rulebook: Rulebook
     monotonic: Callable[[], float] = time.monotonic
-    _kept: dict[str, _Kept] = field(default_factory=dict, init=False)
+    _registries: dict[str, tuple[float, Registry]] = field(default_factory=dict, init=False)
+    _silences: dict[str, tuple[float, tuple[Silence, ...]]] = field(default_factory=dict, init=False)
 
     def rules(self, province: str) -> Rules:
         """Calendar and policy of a province."""
@@ -36,21 +30,23 @@ class Lookup:
 
     async def registry(self, province: str) -> Registry:
         """Its agencies."""
-        return (await self._of(province)).registry
+        at = self.monotonic()
+        read_at, registry = self._registries.get(province, (-KEPT_SECONDS, None))
+        if registry is None or at - read_at >= KEPT_SECONDS:
+            registry = await self.store.registry(province)
+            self._registries[province] = (at, registry)
+        return registry
 
     async def silences(self, province: str, *, now: datetime) -> tuple[Silence, ...]:
         """Its silences that hold now."""
-        return tuple(one for one in (await self._of(province)).silences if one.is_active(now))
+        at = self.monotonic()
+        read_at, kept = self._silences.get(province, (-KEPT_SECONDS, None))
+        if kept is None or at - read_at >= KEPT_SECONDS:
+            kept = tuple(await self.store.silences(province, active_at=now))
+            self._silences[province] = (at, kept)
+        return tuple(one for one in kept if one.is_active(now))
 
     def forget(self) -> None:
         """Something of it has changed through this very process."""
-        self._kept.clear()
-
-    async def _of(self, province: str) -> _Kept:
-        kept = self._kept.get(province)
-        if kept is None or self.monotonic() - kept.read_at >= KEPT_SECONDS:
-            read_at = self.monotonic()
-            registry = await self.store.registry(province)
-            kept = _Kept(registry, tuple(await self.store.silences(province)), read_at)
-            self._kept[province] = kept
-        return kept
+        self._registries.clear()
+        self._silences.clear()

@@ -16,7 +16,7 @@ from services.notify.domain.inhibit import Reason
 from services.notify.domain.pipeline import Stage, Step
 from services.notify.domain.registry import AgencyRecord, Registry
 from services.notify.domain.routing import Recipient, Role
-from services.notify.mongo_dispatches import MongoDispatches, appended, pushed
+from services.notify.mongo_dispatches import MongoDispatches, appended, pushed, silence_key
 from services.notify.ports import AlertWithDeliveries, Counts, Decided, DeliveryState, Wanted
 from shared.runtime.mongodb import Database, Document
 
@@ -194,7 +194,7 @@ class MongoNotifyStore(MongoDispatches):
     async def hold(self, deliveries: Sequence[Delivery], step: Step, *, until: datetime, silence_id: str = "") -> None:
         fields: Document = {"not_before": until}
         if silence_id:
-            fields["silence"] = f"{deliveries[0].alert.province}/{silence_id}"
+            fields["silence"] = silence_key(deliveries[0].alert.province, silence_id)
         await self._change(deliveries, {"$set": fields, "$push": pushed(step)})
 
     async def suppress(self, deliveries: Sequence[Delivery], step: Step) -> None:
@@ -458,7 +458,7 @@ def _wanted_document(wanted: Wanted) -> Document:
         "alert": _ALERT.dump_python(one.alert, mode="json"),
     }
     if wanted.silence_id:
-        document["silence"] = f"{one.alert.province}/{wanted.silence_id}"
+        document["silence"] = silence_key(one.alert.province, wanted.silence_id)
     return document
 
 

@@ -238,7 +238,7 @@ class MongoDispatches:
     ) -> None:
         fields: Document = {"waits": "$waited", "not_before": until, "steps": appended(step)}
         if silence_id:
-            fields["silence"] = {"$literal": f"{deliveries[0].alert.province}/{silence_id}"}
+            fields["silence"] = {"$literal": silence_key(deliveries[0].alert.province, silence_id)}
         await self._deliveries.update_many(
             {"_id": {"$in": _ids(deliveries)}, "state": "pending", "tried": False, "waited": {"$exists": True}},
             [{"$set": fields}, {"$unset": ["waited", "message_id", "attached_at"]}],
@@ -327,7 +327,7 @@ class MongoDispatches:
         return [_silence(one) async for one in found]
 
     async def end_silence(self, province: str, silence_id: str, *, at: datetime, digest: datetime) -> Silence | None:
-        key = f"{province}/{silence_id}"
+        key = silence_key(province, silence_id)
         await self._silences.update_one({"_id": key, "ends_at": {"$gt": at}}, {"$set": {"ends_at": at}})
         found = await self._silences.find_one({"_id": key})
         if found is None:
@@ -339,6 +339,11 @@ class MongoDispatches:
                 {"$set": {"not_before": until}, "$unset": {"silence": ""}},
             )
         return _silence(found)
+
+
+def silence_key(province: str, silence_id: str) -> str:
+    """Officers choose the ids of silences, each province its own."""
+    return f"{province}/{silence_id}"
 
 
 def pushed(step: Step) -> Document:
@@ -408,7 +413,7 @@ def _dispatch(document: Mapping[str, Any]) -> Dispatch:
 
 def _silence_document(one: Silence) -> Document:
     return {
-        "_id": f"{one.province}/{one.silence_id}",
+        "_id": silence_key(one.province, one.silence_id),
         "province": one.province,
         "silence_id": one.silence_id,
         "agency": one.agency,

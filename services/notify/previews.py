@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from services.notify.digests import gather
 from services.notify.domain import timing
-from services.notify.domain.digest import digest
 from services.notify.domain.dispatch import Desk, waiting_for_digest
 from services.notify.domain.pipeline import Verdict, again
 from services.notify.domain.routing import Role
@@ -55,18 +55,6 @@ class Previews:
             ).verdict
             is Verdict.GO
         ]
-        before = await self._store.listed_before(desk, channel, day)
-        is_standing = registry.supervisors(day).standing == agency
-        rows, news = await self._store.unreachable(province) if is_standing else ((), None)
-        content = digest(
-            day=day,
-            standing=await self._store.standing(province, agency),
-            alerts=[one.alert for one in going],
-            before=before,
-            states={**known, **await self._store.tasks(set(before))},
-            is_silenced=lambda task: any(one.covers_task(task) for one in silences),
-            folded=sum(one.is_folded for one in going),
-            unreachable=rows,
-        )
+        found = await gather(self._store, self._lookup, desk, channel, day, going, known, now=now)
         letter = Letter(MESSAGE_ID, "", province, agency, record.name, Role.AGENCY, None, registry.names)
-        return self._compose.digest(letter, content, now=leaves), leaves, bool(going) or news is not None
+        return self._compose.digest(letter, found.content, now=leaves), leaves, found.has_news

@@ -11,7 +11,7 @@ from services.notify.domain.alert import AlertKind
 from services.notify.domain.policy import NotifyPolicy
 from services.notify.domain.routing import Role
 from services.notify.domain.rulebook import Rulebook, Rules
-from services.notify.domain.timing import DIGEST_SETTLES
+from services.notify.domain.timing import DIGEST_SETTLES, REPORTED_BEFORE
 from shared.workdays.files import ProvinceFiles, province_files, read_calendar
 from shared.yaml_files import Place, TimeOfDay, YamlFile
 
@@ -48,8 +48,7 @@ class _PolicyFile(BaseModel):
     escalation: dict[_Level, _Hearers]
     cooperating_hear: tuple[AlertKind, ...]
     messages_per_hour: Annotated[_Whole, Field(ge=1)]
-    summary_day: Annotated[_Whole, Field(ge=1, le=19)]
-    """Reports are due before the 20th."""
+    summary_day: Annotated[_Whole, Field(ge=1, le=REPORTED_BEFORE - 1)]
 
 
 def read_rulebook(calendar_file: Path, policy_file: Path, provinces_dir: str = "") -> Rulebook:

@@ -9,15 +9,15 @@ from datetime import datetime
 import structlog
 
 from services.notify import metrics
+from services.notify.digests import gather, supervises
 from services.notify.domain import timing
 from services.notify.domain.alert import TaskState
-from services.notify.domain.digest import Digest, Line, Summary, Topic, Unreachable, digest, section
-from services.notify.domain.dispatch import DIGEST, SUMMARY, Delivery, Desk, Dispatch, Lane
-from services.notify.domain.inhibit import Reason, why
-from services.notify.domain.pipeline import Stage, Step, after
+from services.notify.domain.digest import Summary, Topic, line_of_task, section
+from services.notify.domain.dispatch import DIGEST, SUMMARY, Delivery, Dispatch
+from services.notify.domain.inhibit import Reason
+from services.notify.domain.pipeline import Again, Stage, Step, inhibited, silenced
 from services.notify.domain.registry import Registry
 from services.notify.domain.routing import Recipient, Role
-from services.notify.domain.silences import silencing
 from services.notify.handlers import contact
 from services.notify.lookup import Lookup
 from services.notify.ports import (
@@ -91,8 +91,6 @@ class Sending:
             )
             for one in due:
                 # One desk, one message at a time: whoever is slow, or has much to hear, takes no more than one sender.
-                if one.desk.key in under_way:
-                    continue
                 under_way[one.desk.key] = asyncio.create_task(self._send(one))
                 started += 1
         return started
@@ -100,24 +98,26 @@ class Sending:
     async def turns(self, slots: Callable[[], Collection[int]], *, look_seconds: float) -> None:
         """Turn until nothing more is due: whenever a sender is free again, and every so often for another channel's."""
         while await self.turn(slots()):
-            tasks = [task for under_way in self._on_their_way.values() for task in under_way.values()]
-            await asyncio.wait(tasks, timeout=look_seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(self._tasks(), timeout=look_seconds, return_when=asyncio.FIRST_COMPLETED)
             self._progress()
 
     async def idle(self) -> None:
         """Wait until nothing is on its way."""
-        while tasks := [task for under_way in self._on_their_way.values() for task in under_way.values()]:
+        while tasks := self._tasks():
             await asyncio.wait(tasks)
             self._raise_failures()
 
     async def stop(self) -> None:
         """Let what is on its way arrive, but not for ever: what is given up is repeated under its id."""
-        tasks = [task for under_way in self._on_their_way.values() for task in under_way.values()]
+        tasks = self._tasks()
         if tasks:
             await asyncio.wait(tasks, timeout=STOP_SECONDS_MAX)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [task for under_way in self._on_their_way.values() for task in under_way.values()]
 
     def _raise_failures(self) -> None:
         for under_way in self._on_their_way.values():
@@ -174,11 +174,14 @@ class Sending:
             return _Written(self._compose.summary(letter, summary, now=now), overdue=overdue)
         deliveries, known = await self._still_due(dispatch, now)
         if dispatch.kind == DIGEST:
-            found = await self._digest(dispatch, deliveries, known, registry, now)
-            if found is None:
+            day = dispatch.day or local_day(now)
+            found = await gather(
+                self._store, self._lookup, dispatch.desk, dispatch.channel, day, deliveries, known, now=now
+            )
+            if not found.has_news:
                 return None
-            content, overdue = found
-            return _Written(self._compose.digest(letter, content, now=now), content.listed, overdue)
+            message = self._compose.digest(letter, found.content, now=now)
+            return _Written(message, found.content.listed, found.overdue)
         if not deliveries:
             return None
         return _Written(self._compose.alerts(letter, [one.alert for one in deliveries], now=now))
@@ -192,15 +195,9 @@ class Sending:
         else:
             deliveries = await self._not_silenced(dispatch, deliveries, now)
         known = await self._store.tasks({one.alert.task_id for one in deliveries})
-        due: list[Delivery] = []
-        silenced: dict[Reason, list[Delivery]] = {}
-        for one in deliveries:
-            reason = why(one.alert, known[one.alert.task_id], now=now)
-            if reason is Reason.DUE:
-                due.append(one)
-            else:
-                silenced.setdefault(reason, []).append(one)
-        for reason, some in silenced.items():
+        by_reason = inhibited(deliveries, known, now=now)
+        due = by_reason.pop(Reason.DUE, [])
+        for reason, some in by_reason.items():
             await self._store.suppress(some, Step(Stage.INHIBIT, reason.value))
             metrics.DELIVERIES.labels(dispatch.channel, "suppressed").inc(len(some))
         if due:
@@ -215,61 +212,24 @@ class Sending:
         if not silences:
             return deliveries
         rules = self._lookup.rules(dispatch.desk.province)
-        going = []
+        going: list[Delivery] = []
+        held: dict[Again, list[Delivery]] = {}
         for one in deliveries:
-            silence = silencing(one.alert, silences, now=now)
-            if silence is None or one.lane is Lane.RESEND:
+            found = silenced(one.alert, lane=one.lane, silences=silences, rules=rules, now=now)
+            if found is None:
                 going.append(one)
-                continue
-            until = after(silence, one.alert, in_digest=one.lane is Lane.DIGEST, now=now, rules=rules)
-            step = Step(Stage.SILENCE, f"silenced: {silence.silence_id}")
-            await self._store.put_back([one], step, until=until, silence_id=silence.silence_id)
+            else:
+                held.setdefault(found, []).append(one)
+        for found, some in held.items():
+            assert found.until is not None, "a silence ends"
+            await self._store.put_back(some, found.step, until=found.until, silence_id=found.silence_id)
         return going
-
-    async def _digest(
-        self,
-        dispatch: Dispatch,
-        deliveries: Sequence[Delivery],
-        known: Mapping[str, TaskState],
-        registry: Registry,
-        now: datetime,
-    ) -> tuple[Digest, Mapping[str, int]] | None:
-        desk, day = dispatch.desk, dispatch.day or local_day(now)
-        rows: Sequence[Unreachable] = ()
-        news = None
-        if self._is_standing(desk, registry, now):
-            rows, news = await self._store.unreachable(desk.province)
-            rows = [one for one in rows if registry.role(one.agency, local_day(now)) is not None]
-        if not deliveries and news is None:
-            return None
-        silences = await self._lookup.silences(desk.province, now=now)
-        before = await self._store.listed_before(desk, dispatch.channel, day)
-        standing = () if desk.is_head else await self._store.standing(desk.province, desk.agency)
-        content = digest(
-            day=day,
-            standing=standing,
-            alerts=[one.alert for one in deliveries],
-            before=before,
-            # Read last, and so the newest.
-            states={**known, **await self._store.tasks(set(before))},
-            is_silenced=lambda task: any(one.covers_task(task) for one in silences),
-            folded=sum(one.is_folded for one in deliveries),
-            unreachable=rows,
-        )
-        return content, {one.task_id: one.seq for one in standing if one.task_id in content.overdue}
-
-    @staticmethod
-    def _is_standing(desk: Desk, registry: Registry, now: datetime) -> bool:
-        return not desk.is_head and registry.supervisors(local_day(now)).standing == desk.agency
 
     async def _summary(self, dispatch: Dispatch) -> tuple[Summary, Mapping[str, int]]:
         desk = dispatch.desk
         counts = await self._store.counts(desk.province, desk.agency)
         overdue = [one for one in await self._store.standing(desk.province, desk.agency) if one.overdue_since]
-        lines = [
-            Line(one.task_id, one.directive, one.clause, one.title, one.agency, one.last_day, False, one.escalation)
-            for one in overdue
-        ]
+        lines = [line_of_task(one, is_new=False) for one in overdue]
         others = counts.all - counts.completed - counts.submitted - counts.overdue - counts.due_soon
         summary = Summary(
             dispatch.month,
@@ -286,7 +246,6 @@ class Sending:
     def _letter(self, dispatch: Dispatch, registry: Registry) -> Letter:
         desk = dispatch.desk
         record = registry.get(desk.agency)
-        in_person = dispatch.role is Role.HEAD and record is not None
         return Letter(
             dispatch.dispatch_id,
             self._address(dispatch, registry) or "",
@@ -294,7 +253,7 @@ class Sending:
             desk.agency,
             record.name if record is not None else desk.agency,
             dispatch.role,
-            record.head_title if record is not None and in_person else None,
+            record.head_title if record is not None and dispatch.role is Role.HEAD else None,
             registry.names,
         )
 
@@ -349,7 +308,7 @@ class Sending:
         await self._store.sent(dispatch, at=self._clock.now(), listed=listed)
         await self._store.reached(desk, dispatch.channel)
         registry = await self._lookup.registry(desk.province)
-        if dispatch.kind == DIGEST and self._is_standing(desk, registry, written_at):
+        if dispatch.kind == DIGEST and supervises(desk, registry, local_day(written_at)):
             await self._store.told_unreachable(desk.province, up_to=written_at)
 
     async def _failed(self, dispatch: Dispatch, cause: str, *, was_refused: bool = False) -> None:

@@ -29,6 +29,7 @@ from shared.runtime.watchdog import Watchdog
 log = structlog.get_logger()
 
 START_FAILED = 3
+BEAT_SECONDS = 1.0
 CONNECT_SECONDS_MAX = 20.0
 BROKER_SECONDS_MAX = 5.0
 """How long a service that can do without Kafka waits for it at its start."""
@@ -56,7 +57,16 @@ class Loop:
                     raise
                 log.warning("loop.waits", loop=self.name, cause=type(error).__name__)
                 await asyncio.sleep(1.0)
-            await asyncio.sleep(self._every_seconds)
+            await self._pause(watchdog)
+
+    async def _pause(self, watchdog: Watchdog) -> None:
+        """Beats all the while: who pauses for an hour on purpose is not stuck."""
+        left = self._every_seconds
+        while left > BEAT_SECONDS:
+            await asyncio.sleep(BEAT_SECONDS)
+            left -= BEAT_SECONDS
+            watchdog.beat(self.name)
+        await asyncio.sleep(left)
 
 
 def make_app(

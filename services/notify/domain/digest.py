@@ -175,13 +175,13 @@ def digest(
             continue
         topic = Topic.OVERDUE if task.standing is Standing.OVERDUE else Topic.DUE_SOON
         shown[task.task_id] = topic
-        lines.setdefault(topic, []).append(_of_task(task, is_new=before.get(task.task_id) != topic.value))
+        lines.setdefault(topic, []).append(line_of_task(task, is_new=before.get(task.task_id) != topic.value))
     for alert in _newest(alerts):
         topic = TOPIC_OF[alert.kind]
         # What stands is shown once, from the task itself: a reminder of what is overdue by now says less.
         if topic in {Topic.OVERDUE, Topic.DUE_SOON} and alert.task_id in shown:
             continue
-        lines.setdefault(topic, []).append(_of_alert(alert))
+        lines.setdefault(topic, []).append(line_of_alert(alert))
     gone = tuple(
         GoneLine(task_id, one.directive, one.clause, one.title, gone_why(one))
         for task_id in sorted(before)
@@ -225,13 +225,15 @@ def _newest(alerts: Iterable[Alert]) -> list[Alert]:
     return list(found.values())
 
 
-def _of_task(task: TaskState, *, is_new: bool) -> Line:
+def line_of_task(task: TaskState, *, is_new: bool) -> Line:
+    """A task as it stands."""
     return Line(
         task.task_id, task.directive, task.clause, task.title, task.agency, task.last_day, is_new, task.escalation
     )
 
 
-def _of_alert(alert: Alert) -> Line:
+def line_of_alert(alert: Alert) -> Line:
+    """A task as an alert has it."""
     return Line(
         alert.task_id,
         alert.directive,

@@ -1,6 +1,6 @@
 """One alert through the stages, each with its reason: inhibit → mute → silence → route; and again when it is due."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -8,7 +8,7 @@ from enum import StrEnum
 from services.notify.domain import timing
 from services.notify.domain.alert import Alert, AlertKind, TaskState
 from services.notify.domain.dedup import Heard, Reach, may_have_heard, reach_before
-from services.notify.domain.dispatch import Lane
+from services.notify.domain.dispatch import Delivery, Lane
 from services.notify.domain.inhibit import Reason, why
 from services.notify.domain.registry import Registry
 from services.notify.domain.routing import Recipient, recipients
@@ -72,7 +72,7 @@ def decide(
     mute, not_before = _earliest(alert, in_digest=in_digest, now=now, rules=rules)
     steps.append(Step(Stage.MUTE, mute.value))
     silence = silencing(alert, silences, now=now)
-    steps.append(Step(Stage.SILENCE, f"silenced: {silence.silence_id}" if silence else "none"))
+    steps.append(_said(silence) if silence else Step(Stage.SILENCE, "none"))
     if silence is not None:
         not_before = max(not_before, after(silence, alert, in_digest=in_digest, now=now, rules=rules))
     found = recipients(
@@ -129,18 +129,36 @@ def again(
                 reason = Reason.NOBODY_WAS_TOLD
     if reason is not Reason.DUE:
         return Again(Verdict.SUPPRESS, Step(Stage.INHIBIT, reason.value), reason=reason)
-    if lane is Lane.RESEND:
-        return Again(Verdict.GO, Step(Stage.INHIBIT, reason.value))
-    silence = silencing(alert, silences, now=now)
-    if silence is not None:
-        step = Step(Stage.SILENCE, f"silenced: {silence.silence_id}")
-        until = after(silence, alert, in_digest=lane is Lane.DIGEST, now=now, rules=rules)
-        return Again(Verdict.HOLD, step, until=until, silence_id=silence.silence_id)
+    if (quiet := silenced(alert, lane=lane, silences=silences, rules=rules, now=now)) is not None:
+        return quiet
     if lane is Lane.OWN:
         mute, not_before = timing.immediate(alert.kind, now=now, rules=rules)
         if not_before > now:
             return Again(Verdict.HOLD, Step(Stage.MUTE, mute.value), until=not_before)
     return Again(Verdict.GO, Step(Stage.INHIBIT, reason.value))
+
+
+def silenced(alert: Alert, *, lane: Lane, silences: Sequence[Silence], rules: Rules, now: datetime) -> Again | None:
+    """Whether a silence holds a delivery back. What an officer has sent again is asked for, whatever is silent."""
+    silence = silencing(alert, silences, now=now) if lane is not Lane.RESEND else None
+    if silence is None:
+        return None
+    until = after(silence, alert, in_digest=lane is Lane.DIGEST, now=now, rules=rules)
+    return Again(Verdict.HOLD, _said(silence), until=until, silence_id=silence.silence_id)
+
+
+def inhibited(
+    deliveries: Iterable[Delivery], known: Mapping[str, TaskState], *, now: datetime
+) -> dict[Reason, list[Delivery]]:
+    """Deliveries by why they are due, or silent, given the newest states of their tasks."""
+    found: dict[Reason, list[Delivery]] = {}
+    for one in deliveries:
+        found.setdefault(why(one.alert, known[one.alert.task_id], now=now), []).append(one)
+    return found
+
+
+def _said(silence: Silence) -> Step:
+    return Step(Stage.SILENCE, f"silenced: {silence.silence_id}")
 
 
 def after(silence: Silence, alert: Alert, *, in_digest: bool, now: datetime, rules: Rules) -> datetime:

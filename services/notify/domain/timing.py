@@ -10,6 +10,11 @@ from shared.workdays.calendar import local_day, start_of
 DIGEST_SETTLES = timedelta(minutes=1)
 """Reminders are raised at the very minute at which the digest leaves; it waits for them."""
 
+SUMMARY_LATE_DAYS = 10
+"""A summary that an outage kept back for longer would be of no use any more."""
+REPORTED_BEFORE = 20
+"""The day of the month before which the province's report is due (Decree 09/2019 and the notice's clause II.2.a)."""
+
 IMMEDIATE = frozenset(
     {
         AlertKind.ASSIGNED,
@@ -68,14 +73,6 @@ def digest_day(now: datetime, rules: Rules) -> date:
     if now < digest_leaves(day, rules):
         day = rules.calendar.on_or_before(day - timedelta(days=1))
     return day
-
-
-SUMMARY_LATE_DAYS = 10
-"""A summary that an outage kept back for longer would be of no use any more."""
-
-
-REPORTED_BEFORE = 20
-"""The day of the month before which the province's report is due (Decree 09/2019 and the notice's clause II.2.a)."""
 
 
 def summary_month(now: datetime, rules: Rules) -> str | None:

@@ -133,17 +133,22 @@ async def leftovers(service: Service) -> None:
     await service.digest()
 
 
+async def survived(service: Service, step: Step, reborn: Callable[[], None]) -> None:
+    """Do a step; whoever dies starts anew and does it again, as a redelivery would."""
+    while True:
+        try:
+            await step(service)
+            return
+        except Killed:
+            await service.sending.stop()
+            service.restart()
+            reborn()
+
+
 async def play(service: Service, steps: Sequence[Step]) -> None:
-    """Play the steps; whoever dies starts anew and does the step again, as a redelivery would."""
+    """Play the steps, and let time bring up what was left over."""
     for step in [*steps, leftovers, leftovers]:
-        while True:
-            try:
-                await step(service)
-                break
-            except Killed:
-                await service.sending.stop()
-                service.restart()
-                service.passes(CLAIM_SECONDS + 1)
+        await survived(service, step, lambda: service.passes(CLAIM_SECONDS + 1))
 
 
 async def assert_nothing_lost(service: Service, facts: Sequence[Fact]) -> None:
@@ -226,14 +231,7 @@ async def test_any_stream_with_any_crashes_ends_every_alert(
         if turn == "busy":
             service.email.answers = [RetryLater("busy")]
         for step in (feeding(*some), a_digest if turn == "digest" else a_turn):
-            while True:
-                try:
-                    await step(service)
-                    break
-                except Killed:
-                    await service.sending.stop()
-                    service.restart()
-                    light_the_fuse()
+            await survived(service, step, light_the_fuse)
     fuse.at = None
     service.email.answers = []
 

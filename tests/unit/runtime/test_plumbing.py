@@ -24,6 +24,7 @@ from pymongo.errors import (
 )
 
 from shared.contracts.topics import SUBMISSIONS
+from shared.runtime import process
 from shared.runtime.clock import SystemClock
 from shared.runtime.consuming import BACKOFF_SECONDS_MAX, Consumption, backoff, dead_letter
 from shared.runtime.errors import PermanentError, TransientError, ends_process, is_transient
@@ -177,6 +178,24 @@ async def test_a_loop_that_beats_is_left_alone() -> None:
     for _ in range(20):
         watchdog.beat("poll")
         await asyncio.sleep(0.03)
+    await watchdog.stop()
+
+    assert not crashes
+
+
+async def test_a_loop_that_pauses_for_long_on_purpose_is_not_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "BEAT_SECONDS", 0.05)
+    crashes = Crashes()
+    watchdog = Watchdog(0.3, crashes)
+    watchdog.start()
+
+    async def turn() -> None:
+        return
+
+    running = asyncio.create_task(Loop("yearly", turn, every_seconds=3_600).run(watchdog, crashes))
+    await asyncio.sleep(0.8)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
     await watchdog.stop()
 
     assert not crashes
