@@ -22,7 +22,7 @@ from services.notify.endpoints import Endpoint, Secret
 from services.notify.ports import Contact, Delivered, Message, Refused, RetryLater, Sent
 
 MESSAGE_SECONDS_MAX = 30.0
-"""From the question for the address to the end of the answer; the specification asks for 15 to 30, and old systems need it."""
+"""From the question for the address to the end of the answer. The specification asks for 15 to 30; some are slow."""
 ANSWER_BYTES_MAX: Final = 64 * 1024
 """Of the body, which is read so that the receiver can finish, and thrown away."""
 
