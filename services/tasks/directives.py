@@ -103,6 +103,7 @@ class DirectiveKeeper:
                 f"it would open more than {TASKS_MAX} tasks at once; let recurring clauses start later, or split it",
             )
         await self._store.save_directive(province, data.directive, data.revision, key)
+        await self._tell_issued(submission, data, cause)
         await self._save(obligations)
         now_there = {one.clause for one in obligations}
         gone = [one for one in known.values() if one.clause not in now_there]
@@ -117,6 +118,12 @@ class DirectiveKeeper:
         if data.revision > 1:
             told += f", {created} of them new, {corrected} corrected or ended"
         return "; ".join([told, *_flags(obligations)])
+
+    async def _tell_issued(self, submission: Submission, data: ordered.DirectiveIssued, cause: Cause) -> None:
+        """Tell it before its tasks. Looked up once it is saved: of two that claim one revision, the first is told."""
+        issued = await self._store.directive(submission.entry.province, data.directive)
+        if issued is not None and issued.key == submission.entry.key:
+            await self._registry.tell_directive(submission, data, cause)
 
     async def _expand(self, data: ordered.DirectiveIssued, province: str, cause: Cause) -> list[Obligation] | Problem:
         at = cause.received_at
@@ -260,6 +267,7 @@ class DirectiveKeeper:
         if await self._store.directive(province, data.directive) is None:
             return Problem(ProblemKind.UNKNOWN_DIRECTIVE, f"No directive {data.directive} was issued.")
         await self._store.revoke_directive(province, data.directive)
+        await self._registry.tell_revocation(submission, data, cause)
         revocation = Revocation(data.reason, wire.document(data.document), cause)
         for state in (await self._store.obligations_of(province, data.directive)).values():
             await self._change(

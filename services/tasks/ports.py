@@ -207,6 +207,8 @@ class Registry(StrEnum):
     AGENCIES = "agencies"
     INDICATORS = "indicators"
     TARGETS = "targets"
+    DIRECTIVES = "directive_records"
+    """What is told of directives. What the steps of applying one rest on (`DirectiveState`) stands by itself."""
 
 
 @dataclass(frozen=True, slots=True)

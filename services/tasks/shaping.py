@@ -33,13 +33,9 @@ class Shaping:
         """Apply one event of the province."""
         cause = wire.cause_of(submission.event, recorded_at=self._clock.now())
         match submission.event.data:
-            # These three close their ledger entry together with the one document that they write.
+            # It closes its ledger entry together with the one document that it writes.
             case ordered.AgencyRegistered() as data:
                 await self._registry.register(submission, data, cause)
-            case ordered.IndicatorTargetSet() as data:
-                await self._registry.set_target(submission, data, cause)
-            case said.IndicatorReported() as data:
-                await self._registry.report_indicator(submission, data, cause)
             case _:
                 await self._close(submission, await self._apply(submission, cause), cause)
 
@@ -47,6 +43,10 @@ class Shaping:
         match submission.event.data:
             case ordered.AgencyReorganised() as data:
                 return await self._reorganise(submission, data, cause)
+            case ordered.IndicatorTargetSet() as data:
+                return await self._registry.set_target(submission, data, cause)
+            case said.IndicatorReported() as data:
+                return await self._registry.report_indicator(submission, data, cause)
             case ordered.DirectiveIssued() as data:
                 return await self._directives.issue(submission, data, cause)
             case ordered.DirectiveRevoked() as data:

@@ -1,9 +1,8 @@
-"""Contract ↔ domain; the only file of this service that knows the contract's models."""
+"""Contract ↔ domain; with `records`, the only file of this service that knows the contract's models."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated, Any
 
 import orjson
@@ -11,7 +10,6 @@ import pydantic_core
 from pydantic import Field, TypeAdapter
 
 from services.tasks.domain import commands
-from services.tasks.domain.agencies import Agency
 from services.tasks.domain.deadlines import (
     Boundary,
     ByReferenceRule,
@@ -25,9 +23,8 @@ from services.tasks.domain.deadlines import (
 from services.tasks.domain.decision import Fact, FactKind
 from services.tasks.domain.directive import Obligation
 from services.tasks.domain.preview import Day
-from services.tasks.domain.succession import Edge
 from services.tasks.domain.task import Cause, Deadline, Document, Task
-from services.tasks.ports import Buried, Change, LedgerEntry, Message, Position, Registry
+from services.tasks.ports import Buried, Change, LedgerEntry, Message, Position
 from shared.contracts import agency_events as said
 from shared.contracts import authority_events as ordered
 from shared.contracts import due_rules
@@ -37,13 +34,10 @@ from shared.contracts.model import Day as WireDay
 from shared.contracts.model import Document as WireDocument
 from shared.contracts.model import Part
 from shared.contracts.task_facts import TaskSnapshot
-from shared.contracts.topics import AGENCIES, INDICATORS, TASKS
-from shared.workdays.calendar import start_of
+from shared.contracts.topics import TASKS
 
 SOURCE = "//dondoc/tasks"
 _TASK = TypeAdapter(Task)
-_CAUSE = TypeAdapter(Cause)
-_DOCUMENT = TypeAdapter(Document)
 
 
 class NotReceivedError(ValueError):
@@ -392,131 +386,3 @@ def change(fact: Fact) -> Change:
 def as_received(event: Event) -> bytes:
     """The submission as it stood in the topic, for the waiting room."""
     return pydantic_core.to_json(event.envelope.model_dump(mode="json", exclude_none=True))
-
-
-def agency_record(
-    data: ordered.AgencyRegistered, province: str, known: Mapping[str, Any] | None, cause: Cause
-) -> Mapping[str, Any]:
-    """The registry's record of an agency (`AgencyChanged`). What ended it stays, unless it is set up anew later."""
-    ended = known if known and known["valid_to"] and data.valid_from.isoformat() <= known["valid_to"] else None
-    return {
-        "province": province,
-        "code": data.code,
-        "seq": int(known["seq"]) + 1 if known else 1,
-        "name": data.name,
-        "role": data.role.value,
-        "groups": list(data.groups),
-        "valid_from": data.valid_from.isoformat(),
-        "valid_to": ended["valid_to"] if ended else None,
-        "successors": ended["successors"] if ended else [],
-        "basis": ended["basis"] if ended else None,
-        "ended": ended["ended"] if ended else None,
-        "head_title": data.head_title,
-        "contact": data.contact,
-        "head_contact": data.head_contact,
-        "cause": pydantic_core.to_jsonable_python(cause),
-    }
-
-
-def ended_record(data: ordered.AgencyReorganised, known: Mapping[str, Any], cause: Cause) -> Mapping[str, Any]:
-    """The record of an agency that was reorganised. Its last day is the one before the change takes effect."""
-    said = pydantic_core.to_jsonable_python(cause)
-    return {
-        **known,
-        "seq": int(known["seq"]) + 1,
-        "valid_to": (data.effective_on - timedelta(days=1)).isoformat(),
-        "successors": list(data.successors),
-        "basis": data.document.model_dump(mode="json"),
-        "ended": said,
-        "cause": said,
-    }
-
-
-def agency(record: Mapping[str, Any]) -> Agency:
-    """What expansion needs of an agency's record."""
-    return Agency(record["code"], record["role"], tuple(record["groups"]))
-
-
-def edges(records: Iterable[Mapping[str, Any]]) -> dict[str, Edge]:
-    """What became of those of these agencies that were reorganised, by code."""
-    return {
-        record["code"]: Edge(
-            record["code"],
-            tuple(record["successors"]),
-            start_of(date.fromisoformat(record["valid_to"]) + timedelta(days=1)),
-            _DOCUMENT.validate_python(record["basis"]),
-            _CAUSE.validate_python(record["ended"]),
-        )
-        for record in records
-        if record["valid_to"] is not None
-    }
-
-
-def target_record(data: ordered.IndicatorTargetSet, province: str) -> Mapping[str, Any]:
-    """What is kept of a target."""
-    return {"province": province, **data.model_dump(mode="json")}
-
-
-def indicator_record(
-    data: said.IndicatorReported,
-    province: str,
-    agency: str,
-    known: Mapping[str, Any] | None,
-    target: Mapping[str, Any] | None,
-    *,
-    received_at: datetime,
-) -> Mapping[str, Any]:
-    """An indicator's value (`IndicatorValue`). A value received earlier never replaces one received later."""
-    if known is not None and known["reported_at"] and datetime.fromisoformat(known["reported_at"]) > received_at:
-        return {**known, "seq": int(known["seq"]) + 1}
-    value = {
-        "province": province,
-        "agency": agency,
-        "code": data.code,
-        "period": data.period,
-        "seq": int(known["seq"]) + 1 if known else 1,
-        "title": data.code,
-        "numerator": str(data.numerator),
-        "denominator": str(data.denominator),
-        "data_source": data.data_source,
-        "reported_at": received_at.isoformat(),
-        "at_least_percent": None,
-        "target_document": None,
-    }
-    return _with_target(value, target) if target is not None else value
-
-
-def indicator_with_target(known: Mapping[str, Any], target: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same value against a new target."""
-    return _with_target({**known, "seq": int(known["seq"]) + 1}, target)
-
-
-def _with_target(value: dict[str, Any], target: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        **value,
-        "title": target["title"],
-        "at_least_percent": target["at_least_percent"],
-        "target_document": target["document"],
-    }
-
-
-def registry_message(registry: Registry, data: Mapping[str, Any], *, at: Cause) -> Message | None:
-    """The event that tells a registry document; targets are told with the values they belong to."""
-    match registry:
-        case Registry.AGENCIES:
-            topic, key, event_type = AGENCIES.name, data["code"], "dondoc.agency.changed.v1"
-        case Registry.INDICATORS:
-            key = f"{data['province']}/{data['agency']}/{data['code']}/{data['period']}"
-            topic, event_type = INDICATORS.name, "dondoc.indicator.changed.v1"
-        case Registry.TARGETS:
-            return None
-    value = encode(
-        event_type=event_type,
-        event_id=f"{data['province']}/{key}:{data['seq']}",
-        source=SOURCE,
-        time=at.recorded_at,
-        province=data["province"],
-        subject=key,
-        data=data,
-    )
-    return Message(topic, key, value)

@@ -42,6 +42,8 @@ class AgencyRegistered(Part):
     groups: Annotated[tuple[GroupName, ...], Field(max_length=20)] = ()
     valid_from: Day
     head_title: ShortText | None = None
+    head_name: ShortText | None = None
+    """Who heads the agency: reports name the responsible head by name and title. Personal data, in no log."""
     contact: Mailbox | None = None
     """The agency's official mailbox."""
     head_contact: Mailbox | None = None

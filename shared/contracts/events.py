@@ -17,10 +17,12 @@ from shared.contracts.model import Part
 from shared.contracts.topics import (
     AGENCIES,
     ALERTS,
+    DIRECTIVES,
     INDICATORS,
     REPORTS_HALF_YEARLY,
     REPORTS_MONTHLY,
     REPORTS_QUARTERLY,
+    REPORTS_WEEKLY,
     REPORTS_YEARLY,
     SUBMISSIONS,
     TASKS,
@@ -143,11 +145,16 @@ EVENTS: Final[tuple[EventType, ...]] = (
     _fact("submission.rejected", task_facts.SubmissionRejected),
     _fact("agency.changed", registry_facts.AgencyChanged, AGENCIES),
     _fact("indicator.changed", registry_facts.IndicatorValue, INDICATORS),
+    _fact("directive.changed", registry_facts.DirectiveChanged, DIRECTIVES),
     _fact("alert.decided", alert_facts.AlertDecided, ALERTS),
     EventType("dondoc.alert.decided.v2", alert_facts.AlertDecidedV2, ALERTS, Sender.PLATFORM, KeyedBy.TASK),
     *(
         _fact("report.published", report_facts.ReportPublished, topic)
-        for topic in (REPORTS_MONTHLY, REPORTS_QUARTERLY, REPORTS_HALF_YEARLY, REPORTS_YEARLY)
+        for topic in (REPORTS_WEEKLY, REPORTS_MONTHLY, REPORTS_QUARTERLY, REPORTS_HALF_YEARLY, REPORTS_YEARLY)
+    ),
+    *(
+        _fact("report.prepared", report_facts.ReportPrepared, topic)
+        for topic in (REPORTS_WEEKLY, REPORTS_MONTHLY, REPORTS_QUARTERLY, REPORTS_HALF_YEARLY, REPORTS_YEARLY)
     ),
 )
 

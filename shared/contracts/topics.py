@@ -72,7 +72,15 @@ INDICATORS: Final = Topic(
     producers=("tasks",),
     consumers=("reporting", "outside"),
     clean_up=CleanUp.COMPACT,
-    describes="Indicator values as reported, numerator and denominator.",
+    describes="Indicator values as reported, numerator and denominator, and all that was reported and aimed at before.",
+)
+DIRECTIVES: Final = Topic(
+    name="dondoc.directives.v1",
+    key="{province}/{directive}",
+    producers=("tasks",),
+    consumers=("reporting", "outside"),
+    clean_up=CleanUp.COMPACT,
+    describes="Directives and their clauses as the highest revision says, one record a directive.",
 )
 ALERTS: Final = Topic(
     name="dondoc.alerts.v1",
@@ -105,6 +113,7 @@ def _reports(period: str) -> Topic:
     )
 
 
+REPORTS_WEEKLY: Final = _reports("weekly")
 REPORTS_MONTHLY: Final = _reports("monthly")
 REPORTS_QUARTERLY: Final = _reports("quarterly")
 REPORTS_HALF_YEARLY: Final = _reports("half-yearly")
@@ -115,8 +124,10 @@ TOPICS: Final[tuple[Topic, ...]] = (
     TASKS,
     AGENCIES,
     INDICATORS,
+    DIRECTIVES,
     ALERTS,
     DEADLETTERS,
+    REPORTS_WEEKLY,
     REPORTS_MONTHLY,
     REPORTS_QUARTERLY,
     REPORTS_HALF_YEARLY,

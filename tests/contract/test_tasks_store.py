@@ -594,6 +594,19 @@ async def test_a_directive_keeps_its_highest_revision(store: Store) -> None:
     assert await store.directive("H48", "TB-9") is None
 
 
+async def test_what_is_told_of_a_directive_and_what_is_known_of_it_are_apart(store: Store) -> None:
+    """INVARIANT: one is guarded by its version, the other by its revision; each would undo the other."""
+    data = {"province": "H48", "directive": "TB-1", "seq": 1, "revision": 1, "obligations": [{"clause": "II.1"}]}
+    await store.save_directive("H48", "TB-1", 1, "first")
+    assert await store.save_entry(Registry.DIRECTIVES, EntryWrite("H48/TB-1", data, 0, ("s",), Untold("t"), None))
+    await store.revoke_directive("H48", "TB-1")
+
+    [entry] = (await store.entries(Registry.DIRECTIVES, ["H48/TB-1"])).values()
+    assert (entry.data, entry.version) == (data, 1)
+    assert set(await store.untold_entries(Registry.DIRECTIVES, [0], older_than_seconds=0)) == {"H48/TB-1"}
+    assert await store.directive("H48", "TB-1") == DirectiveState(1, "first", revoked=True)
+
+
 async def test_an_obligation_is_written_by_whoever_read_it_last(store: Store) -> None:
     assert await store.save_obligation(an_obligation(NOW))
     assert not await store.save_obligation(an_obligation(NOW)), "it is there"

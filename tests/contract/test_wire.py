@@ -1,13 +1,16 @@
-"""What services write is what the contract says: the tasks service's snapshots against the contract's model."""
+"""What services write is what the contract says: snapshots and records of tasks against the contract's models."""
 
 import json
 from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from services.tasks import wire
+from services.tasks import records, wire
 from services.tasks.domain.commands import (
     AcceptResult,
     Acknowledge,
@@ -31,10 +34,16 @@ from services.tasks.domain.commands import (
 from services.tasks.domain.decide import advance, assign, decide
 from services.tasks.domain.decision import Fact, FactKind
 from services.tasks.domain.task import Dependency, Task
+from services.tasks.ports import Registry
+from services.tasks.records import Record
+from shared.contracts import agency_events as said
+from shared.contracts import authority_events as ordered
+from shared.contracts import registry_facts as facts
 from shared.contracts.codec import decode
 from shared.contracts.events import BY_TOPIC
+from shared.contracts.model import Part
 from shared.contracts.task_facts import TaskChanged, TaskSnapshot
-from shared.contracts.topics import TASKS
+from shared.contracts.topics import AGENCIES, DIRECTIVES, INDICATORS, SUBMISSIONS, TASKS
 from tests.support.builders import AGENCY, REVIEWER, RULES, a_cause, a_document, a_task, at
 
 STEPS = [
@@ -111,3 +120,59 @@ def test_milestones_are_told_with_the_instant_they_were_due() -> None:
     event = decode(TASKS.name, wire.message(first).value)
     assert isinstance(event.data, TaskChanged)
     assert event.data.change.cause.received_at == at("2024-10-15 08:00")
+
+
+# -- the registry's records ----------------------------------------------------------------------------------------
+
+EXAMPLES = Path(__file__).parents[2] / "shared" / "contracts" / "examples" / "submissions"
+
+
+def sent(name: str) -> Any:
+    """What the example of a submission says."""
+    return decode(SUBMISSIONS.name, (EXAMPLES / f"{name}.json").read_bytes()).data
+
+
+def every_record() -> list[tuple[Registry, str, type[Part], Record]]:
+    """One of each kind that is told, with everything in it that it can have."""
+    by = a_cause()
+    agency: ordered.AgencyRegistered = sent("agency.registered.v1")
+    merger: ordered.AgencyReorganised = sent("agency.reorganised.v1")
+    report: said.IndicatorReported = sent("indicator.reported.v1")
+    target = records.target_record(sent("indicator.target_set.v1"), "H48", None, by)
+    issued = records.directive_record(sent("directive.issued.v1.every-due-rule"), "H48", None, by)
+    assert isinstance(target, dict)
+    assert issued is not None
+    revoked = records.revoked_record(sent("directive.revoked.v1"), issued, by)
+    value = records.indicator_record(report, "H48", AGENCY, None, target["targets"], by)
+    assert isinstance(value, dict)
+    assert revoked is not None
+    known = records.agency_record(agency, "H48", None, by)
+    return [
+        (Registry.AGENCIES, AGENCIES.name, facts.AgencyChanged, known),
+        (Registry.AGENCIES, AGENCIES.name, facts.AgencyChanged, records.ended_record(merger, known, by)),
+        (Registry.INDICATORS, INDICATORS.name, facts.IndicatorValue, value),
+        (Registry.DIRECTIVES, DIRECTIVES.name, facts.DirectiveChanged, issued),
+        (Registry.DIRECTIVES, DIRECTIVES.name, facts.DirectiveChanged, revoked),
+    ]
+
+
+@pytest.mark.parametrize(("registry", "topic", "model", "record"), every_record())
+def test_a_record_of_the_registry_has_every_field_of_the_contract_and_no_other(
+    registry: Registry, topic: str, model: type[Part], record: Record
+) -> None:
+    message = records.message(registry, record, at=a_cause())
+
+    assert message is not None
+    event = decode(topic, message.value)
+    assert type(event.data) is model
+    assert (message.topic, event.envelope.subject) == (topic, message.key)
+    # Also of what lies inside: a field that the contract does not know would be dropped on the way, and told to nobody.
+    assert event.data.model_dump(mode="json") == model.model_validate(record).model_dump(mode="json")
+    assert _names(event.envelope.data) == _names(event.data.model_dump(mode="json"))
+
+
+def _names(node: Any) -> Any:
+    """The fields of a document and of all that lies in it."""
+    if isinstance(node, dict):
+        return {name: _names(one) for name, one in node.items()}
+    return [_names(one) for one in node] if isinstance(node, list) else None

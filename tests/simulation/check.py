@@ -1,13 +1,16 @@
 """Holds a run against the reference: states, facts, outcomes, and that nothing is left over."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 
 import pydantic_core
 
-from services.tasks.ports import Outcome
-from shared.contracts.topics import DEADLETTERS, TASKS
+from services.tasks import records
+from services.tasks.domain.task import Cause
+from services.tasks.ports import Outcome, Registry
+from shared.contracts.topics import AGENCIES, DEADLETTERS, DIRECTIVES, TASKS
 from tests.simulation.reference import Province
 from tests.simulation.reference_task import Calendar, Said, Task
 from tests.simulation.story import DAYS_OFF, DAYS_WORKED, END, UNDER_THE_PROVINCE
@@ -26,6 +29,9 @@ KEPT = {
 }
 """What is compared of a task's lists: everything that a rule decides."""
 
+REGISTRIES = {Registry.AGENCIES: AGENCIES.name, Registry.DIRECTIVES: DIRECTIVES.name}
+"""Whose records are compared, and where they are told. The story says nothing of indicators."""
+
 
 def faults(world: World) -> list[str]:
     """Everything that is wrong with a finished run; empty: all is well."""
@@ -42,9 +48,11 @@ class _Check:
         self._documents = store._tasks
         # id → the ways it was told.
         self._told: dict[str, set[bytes]] = {}
+        self._records_told: dict[Registry, dict[str, set[bytes]]] = {one: {} for one in REGISTRIES}
+        by_topic = {TASKS.name: self._told} | {REGISTRIES[one]: told for one, told in self._records_told.items()}
         for one in world.broker.told:
-            if one.topic == TASKS.name:
-                self._told.setdefault(pydantic_core.from_json(one.value)["id"], set()).add(one.value)
+            if one.topic in by_topic:
+                by_topic[one.topic].setdefault(pydantic_core.from_json(one.value)["id"], set()).add(one.value)
         self._records = [(record, pydantic_core.from_json(record.value)) for log in world.broker.log for record in log]
 
     # -- what only the run can know (reference.Observed) -----------------------------------------------------------
@@ -88,6 +96,8 @@ class _Check:
         yield from self._tasks_agree(province)
         yield from self._outcomes_agree(province)
         yield from self._rejections_are_told(province)
+        yield from self._registry_is_told()
+        yield from self._directives_agree(province)
 
     def _firsts(self) -> list[Said]:
         """The first submission of each id. Of two partitions that carry one id, whoever claimed it."""
@@ -182,6 +192,40 @@ class _Check:
         want = set(self._reused_ids())
         yield from (f"{key}: told as reused: {key in reused}, should be {key in want}" for key in sorted(reused ^ want))
         yield from (f"{key}: its reuse was not counted" for key in want if not self._ledger[key].reused)
+
+    def _registry_is_told(self) -> Iterator[str]:
+        """Every state of a record once, in one way; the last one is what is kept."""
+        for registry, told in self._records_told.items():
+            for document in self._world.store._registries[registry].values():
+                record = document.entry.data
+                last = records.message(registry, record, at=Cause("", "", END, END))
+                assert last is not None, "these are told"
+                stem = _event_id(last.value).rpartition(":")[0]
+                for seq in range(1, record["seq"] + 1):
+                    ways = told.pop(f"{stem}:{seq}", set())
+                    if len(ways) != 1:
+                        yield f"{registry} {stem}:{seq} was told in {len(ways)} ways"
+                    elif seq == record["seq"] and pydantic_core.from_json(next(iter(ways)))["data"] != record:
+                        yield f"{registry} {stem}:{seq}: what was told last is not what is kept"
+            yield from (f"{registry} {one} was told and should not exist" for one in told)
+
+    def _directives_agree(self, province: Province) -> Iterator[str]:
+        """Each directive that was issued has a record: changed once by each revision that was applied and by the first
+        revocation, it is as the highest of them says."""
+        kept = [one.entry.data for one in self._world.store._registries[Registry.DIRECTIVES].values()]
+        have = {one["directive"]: (one["seq"], one["revision"], _cause(one["revoked"])) for one in kept}
+        revoked = {one: some[0].key for one, some in province._revoked.items()}
+        applied = Counter(
+            one.data["directive"]
+            for one in province.said
+            if one.type == "directive.issued" and province.outcomes[one.key][0] == "applied"
+        )
+        want = {
+            one: (applied[one] + (one in revoked), revision, revoked.get(one))
+            for one, revision in province._issued.items()
+        }
+        if want != have:
+            yield f"directives (seq, revision, revoked by) should be {want}, are {have}"
 
     def _reused_ids(self) -> Iterator[str]:
         contents: dict[str, set[str]] = {}

@@ -40,6 +40,7 @@ class ProblemKind(StrEnum):
     DAY_TOO_EARLY = "day_too_early"
     DAY_TAKEN_AWAY = "day_taken_away"
     TOO_MANY_TASKS = "too_many_tasks"
+    TOO_MANY_ENTRIES = "too_many_entries"
     ALREADY_REORGANISED = "already_reorganised"
     WRONG_SUCCESSORS = "wrong_successors"
 

@@ -1,13 +1,14 @@
 """Dead at any call of any step, then delivered again: the same end as if nothing had happened."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import pytest
 
 from services.tasks.mongo import MongoTaskStore
+from services.tasks.ports import Message
 from shared.contracts.codec import decode
-from shared.contracts.topics import TASKS
+from shared.contracts.topics import AGENCIES, DIRECTIVES, INDICATORS, TASKS
 from tests.flow.tasks.harness import REGISTRY, Service, agency, directive, obligation, say
 from tests.flow.tasks.memory import MemoryTaskStore
 from tests.support.workload import OFFICE, STANDING
@@ -19,6 +20,7 @@ CONDITIONAL = {"kind": "conditional", "trigger": "khi phát sinh", "days": 5}
 FIXED = {"kind": "fixed", "boundary": "before", "day": "2024-11-20"}
 NO_DAY = {"kind": "by_reference", "reference": "Luật"}
 TASK = "H48/TB-1/II.1.h/H48.21"
+NEWCOMER = agency("H48.40")
 REVISED: dict[str, Any] = {"revision": 2, "event_id": "last", "received": "2024-10-17 09:00"}
 Event = tuple[str, dict[str, Any]]
 
@@ -50,7 +52,16 @@ SPLIT = say(
     by=OFFICE,
     received="2024-10-14 10:00",
 )
+TARGET = {"code": "DVCTT", "title": "Hồ sơ trực tuyến", "period": "2024-Q4", "document": PAPER}
+VALUE = {"code": "DVCTT", "period": "2024-Q4", "numerator": "40", "denominator": "100", "data_source": "Một cửa"}
+
+
+def reported(agency: str, **how: Any) -> Event:
+    return say("indicator.reported", VALUE, by=agency, key=agency, **how)
+
+
 STORIES: dict[str, tuple[list[Event], str | None, Event]] = {
+    "issue": ([], None, directive(obligation(), obligation("II.1.b", due=CONDITIONAL), event_id="last")),
     "revision": (
         [directive(obligation(), obligation("II.1.a"), obligation("II.1.b", due=MONTHLY))],
         None,
@@ -80,6 +91,20 @@ STORIES: dict[str, tuple[list[Event], str | None, Event]] = {
         [directive(obligation(), obligation("II.1.b", due=MONTHLY))],
         None,
         ordered("directive.revoked", directive="TB-1", reason="thay thế", document=PAPER),
+    ),
+    "target": (
+        [reported("H48.21"), say("indicator.target_set", {**TARGET, "at_least_percent": "45"}), reported("H48.22")],
+        None,
+        ordered("indicator.target_set", **TARGET, at_least_percent="50"),
+    ),
+    "value": (
+        [
+            say("indicator.target_set", {**TARGET, "at_least_percent": "45"}),
+            say("indicator.target_set", {**TARGET, "at_least_percent": "30", "agency": "H48.21"}),
+            reported("H48.21"),
+        ],
+        None,
+        reported("H48.21", received="2024-10-17 09:00", event_id="last"),
     ),
     "merger": (
         [directive(obligation(leads=["H48.21", "H48.22"]))],
@@ -138,7 +163,7 @@ async def _told(story: str, at: int | None, *, after: bool) -> tuple[Any, int]:
     service = Service(cast(MongoTaskStore, dying))
     publish = service.publish
     service.teller._publish = lambda messages: dying.run(publish, messages)
-    await service.on(*REGISTRY, agency("H48.40"), *before)
+    await service.on(*REGISTRY, NEWCOMER, *before)
     if time_passes:
         await service.time_passes(time_passes)
     records = await service.receive(last)
@@ -167,8 +192,17 @@ async def _told(story: str, at: int | None, *, after: bool) -> tuple[Any, int]:
     for one in service.told:
         told.setdefault(decode(one.topic, one.value).key, set()).add(one.value)
     assert all(len(values) == 1 for values in told.values()), "a fact that is told twice is told in the same words"
-    detail = (await service.outcome("last"), await service.tasks(), facts)
+    detail = (await service.outcome("last"), await service.tasks(), facts, _records(service.told))
     return detail, calls
+
+
+def _records(told: Sequence[Message]) -> dict[str, dict[str, bytes]]:
+    """What was told of agencies, indicators and directives, topic by topic: id → in which words."""
+    found: dict[str, dict[str, bytes]] = {topic.name: {} for topic in (AGENCIES, INDICATORS, DIRECTIVES)}
+    for one in told:
+        if one.topic in found:
+            found[one.topic][decode(one.topic, one.value).envelope.id] = one.value
+    return found
 
 
 @pytest.mark.parametrize("story", STORIES)
@@ -180,3 +214,13 @@ async def test_a_death_at_any_call_changes_nothing(story: str) -> None:
         for after in (False, True):
             disturbed, _ = await _told(story, number, after=after)
             assert disturbed == undisturbed, f"call {number}, {'after' if after else 'before'}"
+
+
+@pytest.mark.parametrize(
+    ("story", "seqs"), [("issue", [1]), ("revision", [1, 2]), ("revocation", [1, 2]), ("trigger", [1])]
+)
+async def test_a_story_tells_each_change_of_its_directive_once(story: str, seqs: list[int]) -> None:
+    """So that the deaths above are held against something."""
+    (_, _, _, records), _ = await _told(story, None, after=False)
+
+    assert list(records[DIRECTIVES.name]) == [f"H48/H48/TB-1:{seq}" for seq in seqs]
