@@ -1,4 +1,4 @@
-"""`dondoc`: what an operator does by hand. `python -m deploy keys|token|audit`."""
+"""`dondoc`: what an operator does by hand. `python -m deploy keys|token|issuer|audit`."""
 
 import argparse
 import os
@@ -18,6 +18,7 @@ from shared.contracts.identifiers import AgencyCode, ProvinceCode
 FOLDER: Final = Path(os.environ.get("DONDOC_ISSUER_DIR", "issuer"))
 _TTL: Final = re.compile(r"([1-9][0-9]{0,4})([hd])")
 _DAYS_MAX: Final = 366
+_BOARD_URL: Final = "http://127.0.0.1:8083"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,7 +49,18 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--agency", required=True, type=_agency, help="for example H48.07")
     token.add_argument("--scope", required=True, action="append", choices=SCOPES, help="may be repeated")
     token.add_argument("--valid", type=_ttl, default=timedelta(hours=8), help="for example 8h or 90d (default: 8h)")
-    for one in (made, listed, rotated, retired, token):
+
+    issuer = commands.add_parser("issuer", help="for trials only: a login page over the file-based issuer")
+    served = issuer.add_subparsers(dest="step", required=True).add_parser(
+        "serve", help="answer on this machine; whoever opens the page may log in as any agency"
+    )
+    served.add_argument("--port", type=int, default=8084)
+    served.add_argument("--board", action="append", help=f"DONDOC_BOARD_URL of reporting (default: {_BOARD_URL})")
+    served.add_argument("--client", default="dondoc-board", help="DONDOC_LOGIN_CLIENT_ID of reporting")
+    served.add_argument("--secret-file", type=Path, help="its DONDOC_LOGIN_CLIENT_SECRET_FILE (none: public client)")
+    served.add_argument("--agencies", type=Path, help="who can be chosen, as YAML (default: those of the demo)")
+    served.add_argument("--valid", type=_ttl, default=timedelta(hours=8), help="how long a login lasts (default: 8h)")
+    for one in (made, listed, rotated, retired, token, served):
         one.add_argument("--folder", type=Path, default=FOLDER, help="DONDOC_ISSUER_DIR, else ./issuer")
 
     counted = commands.add_parser("audit", help="count what was accepted against what became of it")
@@ -77,6 +89,24 @@ def _token(given: argparse.Namespace) -> None:
     print(FileIssuer.load(given.folder).mint(given.agency, given.province, given.scope, given.valid))
 
 
+def _issuer(given: argparse.Namespace) -> None:
+    try:
+        # Not at the top: the image has no login page, and its other commands must run without.
+        from deploy import login_page
+    except ImportError as error:
+        raise IssuerError("the login page is for trials and no part of this image; run it from the sources") from error
+    try:
+        secret = given.secret_file.read_text(encoding="utf-8").strip() if given.secret_file else ""
+    except OSError as error:
+        raise IssuerError(f"{given.secret_file} cannot be read: {error.strerror}") from error
+    board = login_page.Board(tuple(given.board or [_BOARD_URL]), given.client, secret)
+    people = login_page.read_people(given.agencies or login_page.DEMO_AGENCIES)
+    url = f"http://{login_page.HOST}:{given.port}"
+    page = login_page.LoginPage(given.folder, url, board, people, valid=given.valid)
+    print(f"for trials only: {url}/.well-known/openid-configuration is DONDOC_LOGIN_DISCOVERY_URL", flush=True)
+    login_page.serve(page, given.port)
+
+
 def _audit(given: argparse.Namespace) -> None:
     sys.exit(audit.run(given))
 
@@ -84,6 +114,7 @@ def _audit(given: argparse.Namespace) -> None:
 _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], None]]] = {
     "keys": _keys,
     "token": _token,
+    "issuer": _issuer,
     "audit": _audit,
 }
 

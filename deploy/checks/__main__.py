@@ -34,7 +34,13 @@ SETTINGS: Final[dict[str, tuple[type[BaseSettings], ...]]] = {
     "reporting": (ReportingSettings, CredentialSettings),
 }
 METRICS: Final = (ingest_metrics, tasks_metrics, notify_metrics, reporting_metrics, runtime_metrics)
-OTHERS: Final = {"DONDOC_TOPIC_REPLICATION", "DONDOC_KEYS_DIR", "DONDOC_IMAGE_TAG", "DONDOC_PUBLISH_ADDRESS"}
+OTHERS: Final = {
+    "DONDOC_TOPIC_REPLICATION",
+    "DONDOC_KEYS_DIR",
+    "DONDOC_LOGIN_DIR",
+    "DONDOC_IMAGE_TAG",
+    "DONDOC_PUBLISH_ADDRESS",
+}
 """Names that the topic job and the compose file itself read."""
 
 

@@ -48,6 +48,8 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
     notice = load_notice(NOTICE)
     story = load_story(notice, STORY)
     clock = SteeredClock(BUILD / "clock.json", STARTS)
+    # Left running, it is there to be looked at in a browser, which carries no token; the board has its login.
+    looked_at = {"DONDOC_READING_NEEDS_TOKEN": "false"} if keep else {}
     options = StackOptions(
         run_dir=BUILD,
         kafka=kafka,
@@ -57,14 +59,13 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
         env={
             # Business time runs some 100,000 times faster than real time: look at it more often.
             "DONDOC_BATCH_WAIT_MS": "10",
-            # Left running, it is there to be looked at in a browser, which carries no token.
-            "DONDOC_READING_NEEDS_TOKEN": str(not keep).lower(),
         },
         service_env={
             # After the outage nobody should have to wait for the broker to miss the killed process.
-            "tasks": {"DONDOC_KAFKA_SESSION_TIMEOUT_MS": "3000"},
-            "notify": {"DONDOC_SEND_POLL_SECONDS": "0.05", "DONDOC_GROUP_WAIT_SECONDS": "0.05"},
+            "tasks": {"DONDOC_KAFKA_SESSION_TIMEOUT_MS": "3000", **looked_at},
+            "notify": {"DONDOC_SEND_POLL_SECONDS": "0.05", "DONDOC_GROUP_WAIT_SECONDS": "0.05", **looked_at},
         },
+        trial_login=keep,
     )
     say(
         f"Đôn đốc: {len(notice.directive['obligations'])} obligations, {len(notice.agencies)} agencies, "
@@ -93,8 +94,8 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
         status = conclude(player, accounts, stack.mailbox.mails(), seconds)
         if keep:
             say(
-                f"running on: board {addresses['reporting']}/, tasks {addresses['tasks']}/v1/tasks, "
-                f"alerts {addresses['notify']}/v1/alerts (Ctrl-C stops)"
+                f"running on: board {addresses['reporting']}/ (log in as any agency), "
+                f"tasks {addresses['tasks']}/v1/tasks, alerts {addresses['notify']}/v1/alerts (Ctrl-C stops)"
             )
             await stopped_by_signal()
         else:

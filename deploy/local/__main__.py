@@ -71,6 +71,7 @@ def _options(arguments: argparse.Namespace) -> StackOptions:
         services=tuple(arguments.services),
         preferred_ports=True,
         clock=arguments.clock,
+        trial_login=True,
     )
 
 
@@ -103,7 +104,11 @@ def _point_at(run_dir: Path) -> None:
 
 def _addresses(stack: Stack) -> str:
     rows = [(service.name, service.url) for service in stack.services]
-    rows += [(f"{name} board", f"{url}/") for name, url in rows if name == "reporting"]
+    if stack.login is not None:
+        rows += [
+            ("board", f"{stack.login.board_url}/"),
+            ("its login page", f"{stack.login.url} (for trials: be any agency, no password)"),
+        ]
     rows += [
         ("Kafka", stack.kafka.bootstrap),
         ("MongoDB", stack.mongod.uri),

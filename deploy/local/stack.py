@@ -21,12 +21,15 @@ from deploy.local.mailbox import Mailbox
 from deploy.local.mongod import Mongod
 from deploy.local.ports import free_port, preferred_port
 from deploy.local.processes import ManagedProcess
+from deploy.local.trial_login import PORT as LOGIN_PORT
+from deploy.local.trial_login import TrialLogin
 from deploy.topics import create_topics
 from shared.contracts.topics import TOPICS
 
 SERVICE_PORTS: Final[Mapping[str, int]] = {"ingest": 8080, "tasks": 8081, "notify": 8082, "reporting": 8083}
 """The services in the order of the flow, with the ports people know them by."""
 
+_BOARD: Final = "reporting"
 _READY_SECONDS_MAX: Final = 60.0
 _PROBE_SECONDS_MAX: Final = 2.0
 # A service may drain for 20 s before it ends by itself.
@@ -60,6 +63,8 @@ class StackOptions:
     """For one service; wins over `env`."""
     service_command: Callable[[str], Sequence[str]] = python_module
     keep_data: bool = False
+    trial_login: bool = False
+    """Start a page to log in at the board on, if reporting is started: whoever opens it may be any agency."""
 
 
 @dataclass(slots=True)
@@ -128,6 +133,7 @@ class Stack:
     kafka: Kafka
     mailbox: Mailbox
     issuer: Issuer
+    login: TrialLogin | None = None
 
     def __init__(self, options: StackOptions, *, say: Callable[[str], None] = print) -> None:
         unknown = sorted((set(options.replicas) | set(options.service_env)) - set(options.services))
@@ -139,6 +145,7 @@ class Stack:
         self._services: dict[str, Service] = {}
         self._undo = AsyncExitStack()
         self._clock = _with_epoch(options.clock)
+        self._board_port: int | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -169,7 +176,25 @@ class Stack:
         self.mailbox = await Mailbox.start_new(options.run_dir / "mails", self.log_dir, say=self._say)
         self._undo.push_async_callback(self.mailbox.stop)
         self.issuer = Issuer.open(options.run_dir / "issuer")
+        if options.trial_login and _BOARD in options.services:
+            await self._start_login()
         await self._start_services()
+
+    async def _start_login(self) -> None:
+        # Each must know the other's address before it starts.
+        self._board_port = self._port(SERVICE_PORTS[_BOARD])
+        self.login = await TrialLogin.start_new(
+            self.options.run_dir / "issuer",
+            f"http://127.0.0.1:{self._board_port}",
+            self.log_dir,
+            port=self._port(LOGIN_PORT),
+            say=self._say,
+        )
+        self._undo.push_async_callback(self.login.stop)
+
+    def _port(self, known_by: int | None) -> int:
+        """The port people know something by, where that is wanted and free; else any."""
+        return preferred_port(known_by) if self.options.preferred_ports and known_by is not None else free_port()
 
     async def _start_services(self) -> None:
         self._undo.push_async_callback(self._stop_services)
@@ -188,8 +213,10 @@ class Stack:
         await asyncio.gather(*(service.stop() for service in self._services.values()))
 
     def _prepare(self, service: str, name: str, is_first: bool, env: Mapping[str, str] | None = None) -> Service:
-        preferred = SERVICE_PORTS.get(service) if self.options.preferred_ports and is_first else None
-        port = free_port() if preferred is None else preferred_port(preferred)
+        if service == _BOARD and is_first and self._board_port is not None:
+            port = self._board_port
+        else:
+            port = self._port(SERVICE_PORTS.get(service) if is_first else None)
         process = ManagedProcess(
             name,
             self.options.service_command(service),
@@ -220,6 +247,8 @@ class Stack:
             ours["DONDOC_CLOCK"] = self._clock
         if options.database_prefix is not None:
             ours["DONDOC_DATABASE_PREFIX"] = options.database_prefix
+        if service == _BOARD and self.login is not None:
+            ours.update(self.login.env())
         return {**os.environ, **ours, **options.env, **options.service_env.get(service, {})}
 
     @property
@@ -253,7 +282,8 @@ class Stack:
     def _expected_up(self) -> list[ManagedProcess]:
         parts = [part.process for part in (self.mongod, self.kafka) if part.is_ours]
         services = [service.process for service in self._services.values() if service.is_expected_up]
-        return [*parts, self.mailbox.process, *services]
+        login = [self.login.process] if self.login is not None else []
+        return [*parts, self.mailbox.process, *login, *services]
 
 
 def _replica_name(service: str, number: int) -> str:

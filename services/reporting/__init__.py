@@ -1,6 +1,8 @@
 """Keeps the aggregates, publishes them, shows them.
 
-IN     dondoc.tasks.v1 (whole tasks), dondoc.agencies.v1 (names), and the passing of time
-OUT    dondoc.reports.monthly.v1; GET /v1/reports/{period}.json, the board at GET /
-STATE  MongoDB {prefix}_reporting: task_facts, agencies, provinces, progress, reports
+IN     dondoc.tasks.v1 (whole tasks), dondoc.{agencies,indicators,directives}.v1, and the passing of time
+OUT    dondoc.reports.{weekly,monthly,quarterly,half-yearly,yearly}.v1
+       GET /v1/reports/{period}.json, the board at GET /, with its login
+STATE  MongoDB {prefix}_reporting: task_facts, agencies, indicators, directives, progress, ledgers, portions, late_facts
+       and reports
 """

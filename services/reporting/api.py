@@ -14,17 +14,20 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from services.reporting import openapi, wire
-from services.reporting.domain.facts import ICT
-from services.reporting.domain.periods import Regime
-from services.reporting.domain.report import PROVINCE_SCOPE, Report, in_order
+from services.reporting.counting import Rules
+from services.reporting.domain.periods import Kind, Regime
+from services.reporting.domain.report import Report
+from services.reporting.domain.scopes import PROVINCE_SCOPE, agency_of, kind_of, name_key
+from services.reporting.login import BoardLogin
 from services.reporting.openapi import SCOPES
 from services.reporting.ports import PeriodRow, Reading
 from shared.contracts.claims import Credential
 from shared.runtime.bearer import Verify, for_bearers
 from shared.runtime.problems import problem
+from shared.workdays.calendar import ICT
 
 _BOARD_HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -54,11 +57,18 @@ class ReportApi:
     """`/v1/reports`, `/` and `/openapi.json`. `verify`: how tokens are verified; None lets everybody read."""
 
     def __init__(
-        self, store: Reading, regime: Regime, province_names: Mapping[str, str], *, verify: Verify | None
+        self,
+        store: Reading,
+        rules: Rules,
+        province_names: Mapping[str, str],
+        *,
+        verify: Verify | None,
+        login: BoardLogin,
     ) -> None:
         self._store = store
         self._verify = verify
-        self._regime = regime
+        self._login = login
+        self._rules = rules
         self._province_names = province_names
         self._board = _environment().get_template("board.html")
 
@@ -67,7 +77,8 @@ class ReportApi:
         return [
             Route("/v1/reports/{period}.json", for_bearers(self.report, self._verify, scopes=SCOPES)),
             Route("/openapi.json", self.document),
-            Route("/", self.board),
+            Route("/", self._login.for_officers(self.board)),
+            *self._login.routes(),
         ]
 
     async def document(self, _: Request) -> Response:
@@ -83,31 +94,33 @@ class ReportApi:
             reports = await self._find(
                 request.path_params["period"], asked if credential is None else credential.province
             )
+            if (one := request.query_params.get("scope")) is not None:
+                reports = _only(reports, one)
         except RefusedError as refused:
             return problem(refused.status, refused.code, refused.detail)
         return answer(wire.document(reports))
 
-    async def board(self, request: Request) -> Response:
-        """The board of a period; without one, of the period that runs."""
+    async def board(self, request: Request, officer: Credential | None) -> Response:
+        """The board of a period; without one, of the period that runs. An officer's is that of his province."""
         place: _Place | None = None
         reports: list[Report] = []
         said, status = "", 200
         try:
-            place = await self._place(request.query_params.get("province"))
+            place = await self._place(request.query_params.get("province"), officer)
             period = request.query_params.get("period") or (place.periods[0].id if place.periods else None)
             if period is not None:
                 reports = await self._find(period, place.province)
         except RefusedError as refused:
             said, status = _IN_VIETNAMESE[refused.code], refused.status
-        page = self._board.render(_board_context(place, reports, said, self._regime))
+        page = self._board.render(officer=officer, **_board_context(place, reports, said, self._rules))
         return HTMLResponse(page, status_code=status, headers=_BOARD_HEADERS)
 
     async def _find(self, period: str, province: str | None) -> list[Report]:
+        code = await self._province(province)
         try:
-            self._regime.period(period)
+            self._rules.regime(code or "").period(period)
         except ValueError as error:
             raise RefusedError(400, "malformed_period", f"{period!r} cannot be read: {error}.") from error
-        code = await self._province(province)
         reports = await self._store.reports(code, period) if code is not None else []
         if all(report.scope != PROVINCE_SCOPE for report in reports):
             raise RefusedError(
@@ -127,15 +140,27 @@ class ReportApi:
             )
         return known[0] if known else None
 
-    async def _place(self, asked: str | None) -> _Place:
-        known = sorted(await self._store.provinces())
+    async def _place(self, asked: str | None, officer: Credential | None) -> _Place:
+        known = sorted(one for one in await self._store.provinces() if officer is None or one == officer.province)
         code = asked if asked is not None else next(iter(known), None)
         if code is None:
             raise RefusedError(200, "no_data", "")
         if code not in known:
             raise RefusedError(404, "unknown_province", "")
         names = [(one, self._province_names.get(one, one)) for one in known]
-        return _Place(code, dict(names)[code], await self._store.periods(code), names)
+        months = [row for row in await self._store.periods(code) if row.kind is Kind.MONTHLY]
+        return _Place(code, dict(names)[code], months, names)
+
+
+def _only(reports: list[Report], one: str) -> list[Report]:
+    """The report on one scope, and that on the province, whose head they share."""
+    try:
+        kind_of(one)
+    except ValueError as error:
+        raise RefusedError(400, "malformed_scope", f"{one!r} cannot be read: {error}.") from error
+    if all(report.scope != one for report in reports):
+        raise RefusedError(404, "unknown_scope", f"There is no report on {one!r} for this period: it had no task.")
+    return [report for report in reports if report.scope in {one, PROVINCE_SCOPE}]
 
 
 def _unknown_province(asked: str) -> RefusedError:
@@ -150,14 +175,18 @@ _IN_VIETNAMESE = {
 }
 
 
-def _board_context(place: _Place | None, reports: list[Report], said: str, regime: Regime) -> dict[str, Any]:
-    ordered = in_order(reports)
-    agencies = sorted(ordered[1:], key=lambda report: -report.figures.open_overdue)
+def _board_context(place: _Place | None, reports: list[Report], said: str, rules: Rules) -> dict[str, Any]:
+    whole = next((report for report in reports if report.scope == PROVINCE_SCOPE), None)
+    agencies = sorted(
+        (report for report in reports if agency_of(report.scope) is not None),
+        key=lambda report: (-report.figures.open_overdue, name_key(report.scope_name)),
+    )
+    regime: Regime = rules.regime(place.province if place is not None else "")
     return {
         "place": place,
-        "report": ordered[0] if ordered else None,
+        "report": whole,
         "agencies": agencies,
-        "said": said or ("" if ordered else _IN_VIETNAMESE["no_data"]),
+        "said": said or ("" if whole is not None else _IN_VIETNAMESE["no_data"]),
         "regime": regime,
     }
 
@@ -195,9 +224,9 @@ def moment(value: datetime) -> str:
 
 
 def month(period: str) -> str:
-    """11/2024."""
-    year, number_of_month = period.split("-")
-    return f"{number_of_month}/{year}"
+    """11/2024; Q4/2024; 2024."""
+    year, _, number_in_year = period.partition("-")
+    return f"{number_in_year}/{year}" if number_in_year else year
 
 
 def answer(content: Mapping[str, Any]) -> Response:

@@ -1,22 +1,25 @@
 """The map of reporting: what comes in goes where."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
 from starlette.applications import Starlette
 
 from services.reporting import wire
 from services.reporting.api import ReportApi
-from services.reporting.domain.periods import MONTHLY
-from services.reporting.handlers import Aggregation, Intake
+from services.reporting.counting import Counting
+from services.reporting.handlers import Aggregation
+from services.reporting.login import BoardLogin
 from services.reporting.mongo import MongoReportStore
 from services.reporting.ports import Message, Store
+from services.reporting.rules import read_rulebook
 from services.reporting.settings import Settings
 from shared.contracts.topics import TASKS
 from shared.runtime.batching import Outgoing
 from shared.runtime.bearer import key_loops, reading_verifier
 from shared.runtime.clock import Clock, clock_from
-from shared.runtime.consuming import Consumption
+from shared.runtime.consuming import LANES, Consumption, Received
 from shared.runtime.crash import Crash, crash_process
 from shared.runtime.mongodb import connect, ping
 from shared.runtime.process import Loop, make_app
@@ -35,17 +38,22 @@ def build(
     mongo = MongoReportStore(client[f"{settings.database_prefix}_{SERVICE}"]) if client is not None else None
     known = store or mongo
     assert known is not None, "one of the two was made above"
+    rulebook = read_rulebook(settings.calendar_file, settings.reporting_policy_file, settings.provinces_dir)
     verify = reading_verifier(settings)
+    login = BoardLogin.of(settings, verify)
     watchdog = Watchdog(settings.stuck_seconds, crash)
     publisher = Publisher(settings.kafka_bootstrap_servers, client_id=f"dondoc-{SERVICE}", beat=watchdog.beat_all)
 
     async def publish(messages: Sequence[Message]) -> None:
         await publisher.publish([Outgoing(one.topic, one.key.encode(), one.value) for one in messages])
 
+    async def apply(records: Sequence[Received]) -> None:
+        await counting.on_records(records)
+
     consumption = Consumption(
         topics=wire.CONSUMED,
         group=SERVICE,
-        apply=Intake(known).on_records,
+        apply=apply,
         publisher=publisher,
         clock=clock,
         watchdog=watchdog,
@@ -53,14 +61,18 @@ def build(
         service=SERVICE,
         crash=crash,
     )
+    share = KafkaShare(consumption, publisher)
+    counting = Counting(known, share, clock, rulebook, hold=lambda: holding_all(consumption), beat=watchdog.beat_all)
     aggregation = Aggregation(
         known,
-        KafkaShare(consumption, publisher),
+        share,
+        counting,
         publish,
         clock,
-        regime=MONTHLY,
+        rulebook,
         province_names=settings.province_names,
         recheck_seconds=settings.recheck_seconds,
+        publish_every_seconds=settings.publish_every_seconds,
     )
 
     async def close() -> None:
@@ -74,7 +86,7 @@ def build(
         return verify is None or verify.ready()
 
     return make_app(
-        routes=ReportApi(known, MONTHLY, settings.province_names, verify=verify).routes(),
+        routes=ReportApi(known, rulebook, settings.province_names, verify=verify, login=login).routes(),
         watchdog=watchdog,
         publisher=publisher,
         consumption=consumption,
@@ -89,12 +101,25 @@ def build(
     )
 
 
+@asynccontextmanager
+async def holding_all(consumption: Consumption) -> AsyncIterator[None]:
+    """Keep all records away for a while."""
+    async with AsyncExitStack() as stack:
+        for lane in range(LANES):
+            await stack.enter_async_context(consumption.holding(lane))
+        yield
+
+
 class KafkaShare:
     """What this replica owns, by its partitions of the tasks topic."""
 
     def __init__(self, consumption: Consumption, publisher: Publisher) -> None:
         self._consumption = consumption
         self._publisher = publisher
+
+    def owned(self) -> frozenset[int]:
+        """See ports.Share."""
+        return frozenset(self._consumption.owned(TASKS))
 
     async def times(self) -> Mapping[int, datetime]:
         """See ports.Share.

@@ -1,97 +1,154 @@
-"""Two stories: snapshots come in and are kept; the aggregation turns them into reports and publishes those."""
+"""Reports: ledgers of all replicas are added up; periods close; what changed is written as a revision and published."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 
 import structlog
 
 from services.reporting import metrics, wire
-from services.reporting.domain.aggregate import Books, Statement
-from services.reporting.domain.periods import Regime
-from services.reporting.domain.report import PROVINCE_SCOPE, Head, Reason, Report, agency_of, revise, why_revise
-from services.reporting.ports import Kept, Message, Share, Store
-from shared.contracts.topics import AGENCIES
+from services.reporting.counting import Counting, Rules
+from services.reporting.domain.aggregate import groups_of
+from services.reporting.domain.figures import Figures, unpacked
+from services.reporting.domain.indicators import Benchmark, Indicator, IndicatorFigure, indicators_at
+from services.reporting.domain.ledger import Sums, added_up, running_sums
+from services.reporting.domain.periods import Period, Regime
+from services.reporting.domain.report import Head, Reason, Report, amendment, revise, why_revise
+from services.reporting.domain.schedule import AsOf
+from services.reporting.domain.scopes import PROVINCE_SCOPE, ScopeKind, agency_scope, kind_of, name_in
+from services.reporting.domain.trace import Moment
+from services.reporting.ports import LedgerHead, Message, Registry, Share, Store
 from shared.runtime.clock import Clock
-from shared.runtime.consuming import Received
+from shared.workdays.calendar import start_of
 
 log = structlog.get_logger()
 
-TASKS_PAGE = 500
 REPORTS_PAGE = 200
+LATE_MARGIN = timedelta(minutes=1)
+"""A late fact is noted before its sums are written: so much earlier it is still looked for."""
+CATEGORY_NAMES = {
+    "dated": "Có thời hạn",
+    "recurring": "Định kỳ",
+    "conditional": "Khi phát sinh",
+    "by_reference": "Theo văn bản khác",
+    "standing": "Thường xuyên",
+    "indicator": "Chỉ tiêu",
+}
 
 
-class Intake:
-    """Keeps the latest snapshot of every task and agency."""
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What scopes are called, and which groups agencies are in, by the registry as it stands."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    province: str
+    agencies: Mapping[str, str] = field(default_factory=dict)
+    directives: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    async def on_records(self, records: Sequence[Received]) -> None:
-        """Keep what the records show. Told twice, or in another order, the same is kept."""
-        agencies = [wire.kept_agency(record) for record in records if record.topic == AGENCIES.name]
-        tasks = [wire.kept_task(record) for record in records if record.topic != AGENCIES.name]
-        if newest := _newest(agencies):
-            _count("agency", len(newest), await self._store.keep_agencies(newest))
-        if newest := _newest(tasks):
-            _count("task", len(newest), await self._store.keep_tasks(newest))
-
-
-def _newest(kept: Sequence[Kept | None]) -> list[Kept]:
-    return list({one.id: one for one in sorted(filter(None, kept), key=lambda one: one.seq)}.values())
-
-
-def _count(kind: str, offered: int, newer: int) -> None:
-    metrics.FACTS.labels(kind, "kept").inc(newer)
-    metrics.FACTS.labels(kind, "stale").inc(offered - newer)
+    def of(self, one: str) -> str:
+        """A scope's name; where none is known, what stands in the scope."""
+        name = name_in(one)
+        match kind_of(one):
+            case ScopeKind.PROVINCE:
+                return self.province
+            case ScopeKind.AGENCY:
+                return self.agencies.get(name, name)
+            case ScopeKind.DIRECTIVE:
+                return self.directives.get(name, name)
+            case ScopeKind.CATEGORY:
+                return CATEGORY_NAMES.get(name, name)
+            case ScopeKind.GROUP:
+                return "Chưa phân nhóm" if name == "none" else name
 
 
 @dataclass(slots=True)
 class _Province:
     """What memory holds of a province between two turns; all of it can be read again."""
 
+    province: str
     heads: dict[str, Head]
-    books: Books
     opened: float
-    names: Mapping[str, str] = field(default_factory=dict)
-    changes: int = -1
-    holds_until: datetime | None = None
+    names: Names
+    indicators: list[Indicator] = field(default_factory=list)
+    registry: tuple[tuple[int, int], ...] | None = None
+    portions: dict[tuple[int, date], tuple[int, Sums]] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
+    """Ids of periods whose final reports were looked at since `portions` last changed at or before their cut-off."""
+    looked: float = 0.0
+    day: date | None = None
 
-    def is_settled(self, changes: int, reached: datetime) -> bool:
-        """Whether another look would find nothing new: no task changed, and time has passed nothing that matters."""
-        return changes == self.changes and self.holds_until is not None and reached < self.holds_until
+    def scopes(self, period: Period, book: "Book", *, final: bool) -> Mapping[str, tuple[str, ...]]:
+        """What there is a report on, each with its members where it is a group.
+
+        A closed report on a group keeps the members that it was closed with, whatever the registry says today.
+        """
+        plain = book.at(period.cut_off_on if final else None)
+        groups = dict(groups_of(self.names.groups, plain))
+        if final:
+            for one in {scope for key in self.heads if (scope := _group_in(key)) is not None} | groups.keys():
+                head = self.heads.get(f"{self.province}/{period.id}/{one}")
+                if head is not None and head.final:
+                    groups[one] = head.members
+        return dict.fromkeys(plain, ()) | groups
+
+
+def in_force(heads: Iterable[LedgerHead], partitions: int) -> list[LedgerHead] | None:
+    """The ledgers that hold each partition once, later ones first; None while one partition is in none."""
+    chosen: list[LedgerHead] = []
+    covered: set[int] = set()
+    for head in sorted(heads, key=lambda one: -one.epoch):
+        if covered.isdisjoint(head.partitions):
+            chosen.append(head)
+            covered |= head.partitions
+    return chosen if covered >= set(range(partitions)) else None
 
 
 class Aggregation:
-    """Aggregates the provinces of this replica, closes periods, publishes revisions."""
+    """Adds up, closes periods, publishes revisions, for the provinces of this replica."""
 
     def __init__(
         self,
         store: Store,
         share: Share,
+        counting: Counting,
         publish: Callable[[Sequence[Message]], Awaitable[None]],
         clock: Clock,
+        rules: Rules,
         *,
-        regime: Regime,
         province_names: Mapping[str, str],
         recheck_seconds: float,
+        publish_every_seconds: float,
     ) -> None:
         self._store = store
         self._share = share
+        self._counting = counting
         self._publish_messages = publish
         self._clock = clock
-        self._regime = regime
+        self._rules = rules
         self._province_names = province_names
         self._recheck_seconds = recheck_seconds
+        self._publish_every_seconds = publish_every_seconds
         self._provinces: dict[str, _Province] = {}
+        self._checked = time.monotonic()
 
     async def turn(self) -> None:
-        """Note how far time has come, then bring each own province's reports up to it."""
+        """Note how far time has come, bring the ledgers up to it, then each own province's reports."""
         await self._store.note_progress(await self._share.times())
-        changes = await self._store.provinces()
-        own = [province for province in sorted(changes) if await self._share.owns(province)]
+        reached = await self.business_time()
+        if time.monotonic() - self._checked > self._recheck_seconds:
+            self._checked = time.monotonic()
+            await self._counting.check()
+        await self._counting.turn(reached)
+        if reached is None:
+            return
+        chosen = in_force(await self._store.ledgers(), await self._share.partition_count())
+        if chosen is None:
+            return
+        found = sorted({province for head in chosen for province in head.portions})
+        own = [province for province in found if await self._share.owns(province)]
         fresh_since = time.monotonic() - self._recheck_seconds
         self._provinces = {
             code: known for code, known in self._provinces.items() if code in own and known.opened > fresh_since
@@ -99,7 +156,7 @@ class Aggregation:
         for province in own:
             # Leftovers of a crash first: so no revision is overwritten before it was told.
             await self._publish(province)
-            if await self._bring_up(province, changes[province]):
+            if await self._bring_up(province, chosen):
                 await self._publish(province)
 
     async def business_time(self) -> datetime | None:
@@ -115,81 +172,251 @@ class Aggregation:
         metrics.REACHED_SECONDS.set(reached.timestamp())
         return reached
 
-    async def _bring_up(self, province: str, changes: int) -> bool:
-        """Write the revisions a province needs. Heads are read before time, and time before facts.
+    # -- one province ----------------------------------------------------------------------------------------------
 
-        So whoever writes over a head has read facts no older than those behind it, and two replicas that both take
-        the province for theirs cannot put an older truth over a newer one.
+    async def _bring_up(self, province: str, chosen: Sequence[LedgerHead]) -> bool:
+        """Write the revisions a province needs.
+
+        Revisions are written over the heads read before, so of two replicas that both take the province for theirs,
+        the one that read older heads writes nothing.
         """
         known = self._provinces.get(province)
         if known is None:
             heads = dict(await self._store.heads(province))
-            known = self._provinces[province] = _Province(heads, Books(self._regime), time.monotonic())
-        reached = await self.business_time()
-        if reached is None or known.is_settled(changes, reached):
+            names = Names(self._province_names.get(province, province))
+            known = self._provinces[province] = _Province(province, heads, time.monotonic(), names)
+        as_of = AsOf(_instant(min(head.reached for head in chosen)))
+        regime = self._rules.regime(province)
+        fetched = await self._fetch(province, known, chosen)
+        if fetched is None or not known.portions:
+            return False
+        first = min(cut_off for _, cut_off in known.portions)
+        ended = _ended(regime, first, as_of)
+        closes = any(one not in known.closed for one in ended)
+        due = time.monotonic() - known.looked >= self._publish_every_seconds
+        if not closes and not due:
+            return False
+        named = await self._read_registry(province, known)
+        if not (closes or fetched or named or known.day != as_of.day):
             return False
         began = time.perf_counter()
-        await self._read(province, known)
-        # In a thread: thousands of tasks over years of periods must not keep the heartbeats waiting.
-        statements = await asyncio.to_thread(known.books.at, reached)
-        drafts = self._drafts(province, statements, known.names)
-        reasons = {draft.key: why_revise(known.heads.get(draft.key), draft) for draft in drafts}
-        revisions = [
-            revise(known.heads.get(draft.key), draft) for draft in drafts if reasons[draft.key] is not Reason.UNCHANGED
-        ]
+        computed_at = self._clock.now()
+        # In a thread: thousands of scopes over years of periods must not keep the heartbeats waiting.
+        drafts = await asyncio.to_thread(self._drafts, province, known, regime, as_of, computed_at)
+        revisions = [await self._amended(one, reason) for one, reason in _revisions(known.heads, drafts)]
         if revisions and not await self._store.save_reports(revisions):
             del self._provinces[province]
             metrics.LOST_RACES.inc()
             return True
         for report in revisions:
             known.heads[report.key] = report.head
-            metrics.REVISIONS.labels(reasons[report.key]).inc()
-        self._log(revisions, reasons)
-        known.changes, known.holds_until = changes, known.books.holds_until(reached)
+        known.closed |= set(ended)
+        known.looked, known.day = time.monotonic(), as_of.day
         metrics.AGGREGATION_SECONDS.observe(time.perf_counter() - began)
         return bool(revisions)
 
-    async def _read(self, province: str, known: _Province) -> None:
-        """Bring what changed since the last look into the books."""
-        in_books = known.books.seqs()
-        seqs = await self._store.task_seqs(province)
-        newer = sorted(task_id for task_id, seq in seqs.items() if in_books.get(task_id, -1) < seq)
-        for start in range(0, len(newer), TASKS_PAGE):
-            for kept in await self._store.tasks(newer[start : start + TASKS_PAGE]):
-                known.books.put(wire.task_facts(kept))
-        known.names = dict(wire.agency_name(kept) for kept in await self._store.agencies(province))
+    async def _fetch(self, province: str, known: _Province, chosen: Sequence[LedgerHead]) -> bool | None:
+        """Read the portions that are new. Whether any were; None where one was thrown away meanwhile."""
+        wanted = {
+            (head.epoch, cut_off): version
+            for head in chosen
+            for cut_off, version in head.portions.get(province, {}).items()
+        }
+        gone = known.portions.keys() - wanted.keys()
+        newer = [key for key, version in wanted.items() if known.portions.get(key, (0,))[0] != version]
+        if newer:
+            asked = {(epoch, province, cut_off, wanted[epoch, cut_off]) for epoch, cut_off in newer}
+            found = await self._store.portions(asked)
+            if found.keys() != asked:
+                return None
+            known.portions |= {
+                (epoch, cut_off): (version, sums) for (epoch, _, cut_off, version), sums in found.items()
+            }
+        for key in gone:
+            del known.portions[key]
+        touched = [cut_off for _, cut_off in (*newer, *gone)]
+        if touched:
+            regime = self._rules.regime(province)
+            first = min(touched)
+            known.closed = {one for one in known.closed if regime.period(one).cut_off_on < first}
+        return bool(touched)
 
-    def _drafts(self, province: str, statements: Sequence[Statement], names: Mapping[str, str]) -> list[Report]:
-        now = self._clock.now()
-        return [
-            Report(
-                province=province,
-                period=statement.period.id,
-                scope=scope,
-                scope_name=self._name(province, scope, names),
-                regime=self._regime.id,
-                starts_on=statement.period.starts_on,
-                cut_off_on=statement.period.cut_off_on,
-                final=statement.final,
-                figures=figures,
-                computed_at=now,
-            )
-            for statement in statements
-            for scope, figures in statement.figures.items()
-        ]
+    async def _read_registry(self, province: str, known: _Province) -> bool:
+        """Read names, groups and indicators where any changed."""
+        tallies = [await self._store.tally_entries(registry, province) for registry in Registry]
+        registry = tuple((one.tasks, one.seqs) for one in tallies)
+        if registry == known.registry:
+            return False
+        agencies = [wire.agency(one) for one in await self._store.entries(Registry.AGENCIES, province)]
+        directives = [wire.directive(one) for one in await self._store.entries(Registry.DIRECTIVES, province)]
+        known.names = Names(
+            known.names.province,
+            {one.code: one.name for one in agencies},
+            {one.directive: one.number or one.title for one in directives},
+            {one.code: one.groups for one in agencies},
+        )
+        known.indicators = [wire.indicator(one) for one in await self._store.entries(Registry.INDICATORS, province)]
+        known.registry = registry
+        # A closed report may have gone out under a code, or an indicator may have come in late.
+        known.closed.clear()
+        return True
 
-    def _name(self, province: str, scope: str, names: Mapping[str, str]) -> str:
-        agency = agency_of(scope)
-        return self._province_names.get(province, province) if agency is None else names.get(agency, agency)
+    def _drafts(
+        self, province: str, known: _Province, regime: Regime, as_of: AsOf, computed_at: datetime
+    ) -> list[Report]:
+        book = Book(known.portions, as_of)
+        benchmarks = self._rules.benchmarks(province)
+        drafts = []
+        for period in _periods(regime, book.first, as_of):
+            final = period.ends_at <= as_of.instant
+            if final and period.id in known.closed:
+                continue
+            seen = period.closing if final else as_of
+            indicators = Shown(known.indicators, seen, benchmarks)
+            earlier = (regime.before(period), regime.year_before(period))
+            for one, members in known.scopes(period, book, final=final).items():
+                figures = book.of(one, members, period.cut_off_on if final else None)
+                if figures is None:
+                    continue
+                before, last_year = (
+                    book.of(one, members, other.cut_off_on) if other is not None else None for other in earlier
+                )
+                drafts.append(
+                    Report(
+                        province=province,
+                        period=period.id,
+                        kind=period.kind,
+                        scope=one,
+                        scope_name=known.names.of(one),
+                        regime=regime.id,
+                        starts_on=period.starts_on,
+                        cut_off_on=period.cut_off_on,
+                        due_on=period.due_on,
+                        final=final,
+                        as_of=seen.instant,
+                        figures=figures,
+                        computed_at=computed_at,
+                        previous_period=earlier[0].id if before is not None else None,
+                        previous=before,
+                        year_before_period=earlier[1].id if earlier[1] is not None and last_year is not None else None,
+                        year_before=last_year,
+                        indicators=indicators.of(one, members),
+                        members=members,
+                    )
+                )
+        return drafts
 
-    @staticmethod
-    def _log(revisions: Sequence[Report], reasons: Mapping[str, Reason]) -> None:
-        for report in revisions:
-            if report.scope == PROVINCE_SCOPE and reasons[report.key] is not Reason.FIGURES:
-                log.info("report.revised", key=report.key, revision=report.revision, reason=reasons[report.key].value)
+    async def _amended(self, report: Report, reason: Reason) -> Report:
+        """A revision with what it changes in a closed report, and why."""
+        metrics.REVISIONS.labels(reason.value).inc()
+        if report.scope == PROVINCE_SCOPE and reason is not Reason.FIGURES:
+            log.info("report.revised", key=report.key, revision=report.revision, reason=reason.value)
+        if reason is not Reason.AMENDED:
+            return report
+        before = await self._store.report(report.key)
+        assert before is not None, "what is amended was there"
+        facts = await self._store.late(
+            report.province, report.scope, until=report.cut_off_on, since=before.computed_at - LATE_MARGIN
+        )
+        told = set(before.amendment.because) if before.amendment is not None else set()
+        return replace(report, amendment=amendment(before, report, [one for one in facts if one not in told]))
 
     async def _publish(self, province: str) -> None:
         """Publish what is written and not yet told, then mark it. Cut off in between, it is told again, the same."""
         while reports := await self._store.unpublished(province, REPORTS_PAGE):
             await self._publish_messages([wire.message(report) for report in reports])
             await self._store.mark_published(reports)
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------
+
+
+class Book:
+    """The figures of every scope as of any cut-off, and as of now, from the portions of all ledgers."""
+
+    def __init__(self, portions: Mapping[tuple[int, date], tuple[int, Sums]], as_of: AsOf) -> None:
+        by_ledger: dict[int, dict[date, Sums]] = {}
+        for (epoch, cut_off), (_, sums) in portions.items():
+            by_ledger.setdefault(epoch, {})[cut_off] = sums
+        self._sums = list(running_sums(added_up(list(by_ledger.values()))))
+        self._cut_offs = [cut_off for cut_off, _ in self._sums]
+        self._day = as_of.day
+        self._figures: dict[date | None, dict[str, Figures]] = {}
+
+    @property
+    def first(self) -> date:
+        """The first cut-off that anything counts for."""
+        return self._cut_offs[0]
+
+    def at(self, cut_off: date | None) -> Mapping[str, Figures]:
+        """As of the end of a day; None: as of now. By scope, without groups."""
+        if cut_off not in self._figures:
+            place = len(self._sums) if cut_off is None else bisect_right(self._cut_offs, cut_off)
+            sums = self._sums[place - 1][1] if place else {}
+            day = self._day if cut_off is None else cut_off
+            found = self._figures[cut_off] = {one: unpacked(total, day) for one, total in sums.items()}
+            for figures in found.values():
+                figures.check()
+        return self._figures[cut_off]
+
+    def of(self, one: str, members: Collection[str], cut_off: date | None) -> Figures | None:
+        """Of a scope, which for a group is the sum of its agencies; None where it had no task by then."""
+        figures = self.at(cut_off)
+        if kind_of(one) is not ScopeKind.GROUP:
+            return figures.get(one)
+        some = [figures[scope] for code in members if (scope := agency_scope(code)) in figures]
+        return sum(some[1:], some[0]) if some else None
+
+
+class Shown:
+    """The indicators of scopes that have any: the province, agencies and groups."""
+
+    def __init__(self, indicators: Sequence[Indicator], as_of: AsOf, benchmarks: Sequence[Benchmark]) -> None:
+        self._by_agency: dict[str, list[Indicator]] = {}
+        for one in indicators:
+            self._by_agency.setdefault(one.agency, []).append(one)
+        self._as_of = as_of
+        self._benchmarks = benchmarks
+
+    def of(self, one: str, members: Collection[str]) -> tuple[IndicatorFigure, ...]:
+        """Of the province, an agency or a group; no other scope has indicators of its own."""
+        codes: Collection[str] = ()
+        match kind_of(one):
+            case ScopeKind.PROVINCE:
+                codes = self._by_agency
+            case ScopeKind.AGENCY:
+                codes = (name_in(one),)
+            case ScopeKind.GROUP:
+                codes = members
+        some = [indicator for code in codes for indicator in self._by_agency.get(code, ())]
+        return tuple(indicators_at(some, self._as_of, self._benchmarks)) if some else ()
+
+
+def _periods(regime: Regime, first: date, as_of: AsOf) -> list[Period]:
+    """Every period from the one of the first cut-off to those that run."""
+    begin = start_of(first)
+    return [period for kind in regime.rules for period in regime.between(kind, begin, as_of.instant)]
+
+
+def _ended(regime: Regime, first: date, as_of: AsOf) -> list[str]:
+    """The ids of those that are over."""
+    return [period.id for period in _periods(regime, first, as_of) if period.ends_at <= as_of.instant]
+
+
+def _group_in(key: str) -> str | None:
+    """The group that a report's key is on."""
+    _, mark, name = key.partition("/group:")
+    return f"group:{name}" if mark else None
+
+
+def _revisions(heads: Mapping[str, Head], drafts: Iterable[Report]) -> Iterator[tuple[Report, Reason]]:
+    """Those that deserve one, and why."""
+    for draft in drafts:
+        last = heads.get(draft.key)
+        reason = why_revise(last, draft, draft.content_hash)
+        if reason is not Reason.UNCHANGED:
+            yield revise(last, draft), reason
+
+
+def _instant(at: Moment) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at // 2)

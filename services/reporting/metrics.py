@@ -13,10 +13,19 @@ AGGREGATION_SECONDS = Histogram(
     "Time from finding a province changed to its written reports.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+LOGINS = Counter(
+    "dondoc_reporting_logins_total", "Logins at the board that came to an end, by what it was.", ["outcome"]
+)
 LOST_RACES = Counter(
     "dondoc_reporting_lost_races_total", "Aggregations thrown away because another replica wrote first."
 )
 REACHED_SECONDS = Gauge(
     "dondoc_reporting_business_time_seconds",
     "Business time (Unix) that all partitions of the tasks topic have reached.",
+)
+LEDGERS_MADE = Counter("dondoc_reporting_ledgers_made_total", "Ledgers made from all that is kept of the partitions.")
+LEDGERS_FORGOTTEN = Counter(
+    "dondoc_reporting_ledgers_forgotten_total",
+    "Ledgers thrown away: the share of partitions changed, a write's outcome is not known, or they did not tally.",
+    ["reason"],
 )

@@ -1,19 +1,35 @@
-"""MongoReportStore: snapshots guarded by seq, reports guarded by revision. No transactions (ADR 0002)."""
+"""MongoReportStore: snapshots guarded by seq, ledgers by version, reports by revision. No transactions (ADR 0002)."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, date, datetime
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Final
 
-from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
+from pymongo import ASCENDING, DESCENDING, DeleteMany, IndexModel, InsertOne, ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from services.reporting.domain.report import PROVINCE_SCOPE, Figures, Head, Report
-from services.reporting.ports import Kept, PeriodRow
+from services.reporting import documents
+from services.reporting.domain.ledger import Sums
+from services.reporting.domain.periods import Kind
+from services.reporting.domain.report import Head, LateFact, Report
+from services.reporting.domain.scopes import PROVINCE_SCOPE
+from services.reporting.ports import (
+    Counted,
+    Entry,
+    KeptTask,
+    LedgerHead,
+    PeriodRow,
+    Registry,
+    Tally,
+)
 from shared.runtime.errors import TransientError
 from shared.runtime.mongodb import Database, Document
 
 _DUPLICATE_KEY = 11000
 RACES_MAX = 10
+SCAN_PAGE = 2_000
+KEPT_SECONDS: Final = 600
+"""So long portions stay that no head names any more: whoever reads them has read their head a moment before."""
+COUNTED: Final = {"seq": 1, "province": 1, "agency": 1, "directive": 1, "category": 1, "steps": 1, "rules": 1}
 
 
 class MongoReportStore:
@@ -21,21 +37,45 @@ class MongoReportStore:
 
     def __init__(self, database: Database) -> None:
         self._tasks = database["task_facts"]
-        self._agencies = database["agencies"]
-        self._provinces = database["provinces"]
+        self._registries = {registry: database[registry.value] for registry in Registry}
         self._progress = database["progress"]
+        self._counters = database["counters"]
+        self._ledgers = database["ledgers"]
+        self._portions = database["portions"]
+        self._late = database["late_facts"]
         self._reports = database["reports"]
 
     async def prepare(self) -> None:
         """Create the indexes that the queries below rest on. Safe to repeat."""
-        # With seq inside, the list of versions is answered from the index alone.
         await self._tasks.create_indexes(
-            [IndexModel([("province", ASCENDING), ("_id", ASCENDING), ("seq", ASCENDING)], name="versions")]
+            [
+                # Tallied from the index alone.
+                IndexModel([("p", ASCENDING), ("province", ASCENDING), ("seq", ASCENDING)], name="versions"),
+                IndexModel(
+                    [("province", ASCENDING), ("agency", ASCENDING), ("late_from", ASCENDING)],
+                    partialFilterExpression={"open": True},
+                    name="open_by_agency",
+                ),
+                IndexModel([("province", ASCENDING), ("directive", ASCENDING)], name="by_directive"),
+            ]
         )
-        await self._agencies.create_indexes([IndexModel([("province", ASCENDING)], name="by_province")])
+        for registry in self._registries.values():
+            await registry.create_indexes([IndexModel([("province", ASCENDING), ("seq", ASCENDING)], name="versions")])
+        await self._portions.create_indexes(
+            [
+                IndexModel([("epoch", ASCENDING), ("replaced_at", ASCENDING)], name="replaced"),
+                IndexModel([("replaced_at", ASCENDING)], expireAfterSeconds=KEPT_SECONDS, name="thrown_away"),
+            ]
+        )
+        await self._late.create_indexes(
+            [IndexModel([("province", ASCENDING), ("scopes", ASCENDING), ("noted_at", ASCENDING)], name="by_scope")]
+        )
         await self._reports.create_indexes(
             [
                 IndexModel([("province", ASCENDING), ("period", DESCENDING), ("scope", ASCENDING)], name="by_period"),
+                IndexModel(
+                    [("scope", ASCENDING), ("province", ASCENDING), ("cut_off_on", DESCENDING)], name="by_scope"
+                ),
                 IndexModel(
                     [("province", ASCENDING), ("unpublished", ASCENDING)],
                     partialFilterExpression={"unpublished": True},
@@ -46,60 +86,94 @@ class MongoReportStore:
 
     # -- facts -----------------------------------------------------------------------------------------------------
 
-    async def keep_tasks(self, kept: Collection[Kept]) -> int:
+    async def counted(self, ids: Collection[str]) -> Mapping[str, Counted]:
         """See ports.Store."""
-        return await self._keep("task_facts", kept)
+        found = self._tasks.find({"_id": {"$in": list(ids)}}, COUNTED)
+        return {document["_id"]: documents.counted(document) async for document in found}
 
-    async def keep_agencies(self, kept: Collection[Kept]) -> int:
+    async def keep_tasks(self, kept: Collection[KeptTask]) -> set[str]:
         """See ports.Store."""
-        return await self._keep("agencies", kept)
+        return await self._keep(self._tasks, {one.id: documents.task_document(one) for one in kept})
 
-    async def _keep(self, collection: str, kept: Collection[Kept]) -> int:
-        newer = 0
-        waiting = {one.id: one for one in kept}
-        assert len(waiting) == len(kept), "one snapshot per id"
-        target = self._tasks if collection == "task_facts" else self._agencies
+    async def keep_entries(self, registry: Registry, kept: Collection[Entry]) -> int:
+        """See ports.Store."""
+        return len(kept) - len(
+            await self._keep(self._registries[registry], {one.id: documents.entry_document(one) for one in kept})
+        )
+
+    async def _keep(self, target: Any, waiting: Mapping[str, Document]) -> set[str]:
+        """Replace what is older. Returns the ids of what is as new already."""
+        as_new: set[str] = set()
         for _ in range(RACES_MAX):
             if not waiting:
-                break
+                return as_new
             # The filter misses a document that is as new or newer; the upsert then runs into its key.
             writes = [
-                ReplaceOne({"_id": one.id, "seq": {"$lt": one.seq}}, _kept_document(one), upsert=True)
-                for one in waiting.values()
+                ReplaceOne({"_id": one, "seq": {"$lt": document["seq"]}}, document, upsert=True)
+                for one, document in waiting.items()
             ]
             refused: set[str] = set()
             try:
-                result = (await target.bulk_write(writes, ordered=False)).bulk_api_result
+                await target.bulk_write(writes, ordered=False)
             except BulkWriteError as error:
                 refused = {failure["op"]["q"]["_id"] for failure in _only_duplicates(error)}
-                result = dict(error.details or {})
-            newer += int(result["nMatched"]) + int(result["nUpserted"])
             # Refused can also mean that another insert of an older version was a moment faster.
             stored = {doc["_id"]: doc["seq"] async for doc in target.find({"_id": {"$in": list(refused)}}, {"seq": 1})}
-            waiting = {one: waiting[one] for one in refused if stored.get(one, -1) < waiting[one].seq}
-        if waiting:
-            raise TransientError(f"{len(waiting)} snapshots are written by others all the time")
-        await self._provinces.bulk_write(
-            [UpdateOne({"_id": code}, {"$inc": {"changes": 1}}, upsert=True) for code in {one.province for one in kept}]
+            again = {one for one in refused if stored.get(one, -1) < waiting[one]["seq"]}
+            as_new |= refused - again
+            waiting = {one: waiting[one] for one in again}
+        raise TransientError(f"{len(waiting)} snapshots are written by others all the time")
+
+    async def scan(self, partitions: Collection[int]) -> AsyncIterator[list[Counted]]:
+        """See ports.Store."""
+        found = self._tasks.find({"p": {"$in": sorted(partitions)}}, COUNTED).batch_size(SCAN_PAGE)
+        while page := await found.to_list(SCAN_PAGE):
+            yield [documents.counted(document) for document in page]
+
+    async def snapshots(self, ids: Collection[str]) -> Mapping[str, str]:
+        """See ports.Store."""
+        found = self._tasks.find({"_id": {"$in": list(ids)}}, {"snapshot": 1})
+        return {document["_id"]: document["snapshot"] async for document in found}
+
+    async def retrace(self, traced: Collection[Counted]) -> None:
+        """See ports.Store."""
+        await self._tasks.bulk_write(
+            [
+                UpdateOne(
+                    {"_id": one.id, "seq": one.seq},
+                    {"$set": {"steps": documents.steps_list(one.trace), "rules": one.rules}},
+                )
+                for one in traced
+            ],
+            ordered=False,
         )
-        return newer
 
-    async def provinces(self) -> Mapping[str, int]:
-        """See ports.Reading."""
-        return {document["_id"]: document["changes"] async for document in self._provinces.find()}
-
-    async def task_seqs(self, province: str) -> Mapping[str, int]:
+    async def tally(self, partitions: Collection[int]) -> Mapping[str, Tally]:
         """See ports.Store."""
-        found = self._tasks.find({"province": province}, {"_id": 1, "seq": 1}).hint("versions")
-        return {document["_id"]: document["seq"] async for document in found}
+        found = self._tasks.aggregate(
+            [
+                {"$match": {"p": {"$in": sorted(partitions)}}},
+                {"$group": {"_id": "$province", "tasks": {"$sum": 1}, "seqs": {"$sum": "$seq"}}},
+            ],
+            hint="versions",
+        )
+        return {one["_id"]: Tally(one["tasks"], one["seqs"]) async for one in found}
 
-    async def tasks(self, ids: Collection[str]) -> list[Kept]:
+    async def entries(self, registry: Registry, province: str) -> list[Entry]:
         """See ports.Store."""
-        return [_kept(document) async for document in self._tasks.find({"_id": {"$in": list(ids)}})]
+        found = self._registries[registry].find({"province": province})
+        return [documents.entry(document) async for document in found]
 
-    async def agencies(self, province: str) -> list[Kept]:
+    async def tally_entries(self, registry: Registry, province: str) -> Tally:
         """See ports.Store."""
-        return [_kept(document) async for document in self._agencies.find({"province": province})]
+        found = self._registries[registry].aggregate(
+            [
+                {"$match": {"province": province}},
+                {"$group": {"_id": None, "tasks": {"$sum": 1}, "seqs": {"$sum": "$seq"}}},
+            ],
+            hint="versions",
+        )
+        return next(iter([Tally(one["tasks"], one["seqs"]) async for one in found]), Tally())
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -108,7 +182,7 @@ class MongoReportStore:
         if times:
             await self._progress.bulk_write(
                 [
-                    UpdateOne({"_id": partition}, {"$max": {"time": _instant_text(instant)}}, upsert=True)
+                    UpdateOne({"_id": partition}, {"$max": {"time": documents.instant_text(instant)}}, upsert=True)
                     for partition, instant in times.items()
                 ],
                 ordered=False,
@@ -118,14 +192,90 @@ class MongoReportStore:
         """See ports.Store."""
         return {doc["_id"]: datetime.fromisoformat(doc["time"]) async for doc in self._progress.find()}
 
+    # -- ledgers ---------------------------------------------------------------------------------------------------
+
+    async def next_epoch(self) -> int:
+        """See ports.Store."""
+        found = await self._counters.find_one_and_update(
+            {"_id": "epoch"}, {"$inc": {"value": 1}}, upsert=True, return_document=ReturnDocument.AFTER
+        )
+        assert found is not None, "upserted"
+        return int(found["value"])
+
+    async def write_ledger(self, head: LedgerHead, changed: Mapping[tuple[str, date], Sums]) -> None:
+        """See ports.Store."""
+        writes: list[Any] = []
+        for (province, cut_off), sums in changed.items():
+            version = head.portions[province][cut_off]
+            key = documents.portion_id(head.epoch, province, cut_off, version)
+            writes.append(
+                ReplaceOne(
+                    {"_id": key},
+                    {"_id": key, "epoch": head.epoch, "sums": documents.sums_list(sums)},
+                    upsert=True,
+                )
+            )
+            before = documents.portion_id(head.epoch, province, cut_off, version - 1)
+            writes.append(UpdateOne({"_id": before}, {"$currentDate": {"replaced_at": True}}))
+        if writes:
+            await self._portions.bulk_write(writes, ordered=False)
+        await self._ledgers.replace_one({"_id": head.epoch}, documents.head_document(head), upsert=True)
+
+    async def ledgers(self) -> list[LedgerHead]:
+        """See ports.Store."""
+        return [documents.head(document) async for document in self._ledgers.find()]
+
+    async def drop_ledgers(self, epochs: Collection[int]) -> None:
+        """See ports.Store."""
+        await self._ledgers.delete_many({"_id": {"$in": list(epochs)}})
+        await self._portions.bulk_write([DeleteMany({"epoch": {"$in": list(epochs)}})])
+
+    async def portions(
+        self, wanted: Collection[tuple[int, str, date, int]]
+    ) -> Mapping[tuple[int, str, date, int], Sums]:
+        """See ports.Store."""
+        keys = {documents.portion_id(*one): one for one in wanted}
+        found = self._portions.find({"_id": {"$in": list(keys)}}, {"sums": 1})
+        return {keys[document["_id"]]: documents.sums(document["sums"]) async for document in found}
+
+    async def note_late(
+        self, province: str, facts: Mapping[LateFact, tuple[date, tuple[str, ...]]], at: datetime
+    ) -> None:
+        """See ports.Store."""
+        await self._late.bulk_write(
+            [
+                UpdateOne(
+                    {"_id": f"{fact.task_id}:{fact.seq}"},
+                    {"$setOnInsert": documents.late_document(province, fact, cut_off, scopes, at)},
+                    upsert=True,
+                )
+                for fact, (cut_off, scopes) in facts.items()
+            ],
+            ordered=False,
+        )
+
+    async def late(self, province: str, scope: str, *, until: date, since: datetime) -> list[LateFact]:
+        """See ports.Store."""
+        found = self._late.find(
+            {
+                "province": province,
+                "scopes": scope,
+                "noted_at": {"$gte": documents.instant_text(since)},
+                "cut_off": {"$lte": until.isoformat()},
+            }
+        )
+        return [documents.late_fact(document) async for document in found]
+
     # -- reports ---------------------------------------------------------------------------------------------------
 
     async def heads(self, province: str) -> Mapping[str, Head]:
         """See ports.Store."""
-        fields = {"revision": 1, "final": 1, "content_hash": 1, "scope_name": 1}
+        fields = {"revision": 1, "final": 1, "content_hash": 1, "scope_name": 1, "members": 1}
         found = self._reports.find({"province": province}, fields)
         return {
-            doc["_id"]: Head(doc["revision"], doc["final"], doc["content_hash"], doc["scope_name"])
+            doc["_id"]: Head(
+                doc["revision"], doc["final"], doc["content_hash"], doc["scope_name"], tuple(doc["members"])
+            )
             async for doc in found
         }
 
@@ -134,9 +284,11 @@ class MongoReportStore:
         try:
             result = await self._reports.bulk_write(
                 [
-                    InsertOne(_report_document(report))
+                    InsertOne(documents.report_document(report))
                     if report.revision == 1
-                    else ReplaceOne({"_id": report.key, "revision": report.revision - 1}, _report_document(report))
+                    else ReplaceOne(
+                        {"_id": report.key, "revision": report.revision - 1}, documents.report_document(report)
+                    )
                     for report in reports
                 ],
                 ordered=False,
@@ -149,7 +301,7 @@ class MongoReportStore:
     async def unpublished(self, province: str, limit: int) -> list[Report]:
         """See ports.Store."""
         found = self._reports.find({"province": province, "unpublished": True}).limit(limit)
-        return [_report(document) async for document in found]
+        return [documents.report(document) async for document in found]
 
     async def mark_published(self, reports: Sequence[Report]) -> None:
         """See ports.Store."""
@@ -162,14 +314,27 @@ class MongoReportStore:
                 ordered=False,
             )
 
+    async def provinces(self) -> list[str]:
+        """See ports.Reading."""
+        return sorted(await self._reports.distinct("province", {"scope": PROVINCE_SCOPE}))
+
     async def periods(self, province: str) -> list[PeriodRow]:
         """See ports.Reading."""
-        found = self._reports.find({"province": province, "scope": PROVINCE_SCOPE}, {"period": 1, "final": 1})
-        return [PeriodRow(doc["period"], doc["final"]) async for doc in found.sort("period", DESCENDING)]
+        found = self._reports.find(
+            {"scope": PROVINCE_SCOPE, "province": province}, {"period": 1, "final": 1, "kind": 1}
+        )
+        order = [("cut_off_on", DESCENDING), ("period", ASCENDING)]
+        return [PeriodRow(doc["period"], doc["final"], Kind(doc["kind"])) async for doc in found.sort(order)]
 
     async def reports(self, province: str, period: str) -> list[Report]:
         """See ports.Reading."""
-        return [_report(document) async for document in self._reports.find({"province": province, "period": period})]
+        found = self._reports.find({"province": province, "period": period})
+        return [documents.report(document) async for document in found]
+
+    async def report(self, key: str) -> Report | None:
+        """See ports.Reading."""
+        found = await self._reports.find_one({"_id": key})
+        return documents.report(found) if found is not None else None
 
 
 def _only_duplicates(error: BulkWriteError) -> list[Document]:
@@ -178,57 +343,3 @@ def _only_duplicates(error: BulkWriteError) -> list[Document]:
     if not failures or any(failure["code"] != _DUPLICATE_KEY for failure in failures):
         raise error
     return failures
-
-
-def _instant_text(instant: datetime) -> str:
-    """Text that sorts as the instants do. A BSON date would cut off the microseconds that decide on "received by"."""
-    return instant.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _kept_document(kept: Kept) -> Document:
-    return {
-        "_id": kept.id,
-        "seq": kept.seq,
-        "province": kept.province,
-        "p": kept.partition,
-        "snapshot": kept.snapshot,
-    }
-
-
-def _kept(document: Document) -> Kept:
-    return Kept(document["_id"], document["seq"], document["province"], document["p"], document["snapshot"])
-
-
-def _report_document(report: Report) -> Document:
-    return {
-        "_id": report.key,
-        "province": report.province,
-        "period": report.period,
-        "scope": report.scope,
-        "scope_name": report.scope_name,
-        "regime": report.regime,
-        "starts_on": report.starts_on.isoformat(),
-        "cut_off_on": report.cut_off_on.isoformat(),
-        "revision": report.revision,
-        "final": report.final,
-        "content_hash": report.figures.content_hash,
-        "computed_at": _instant_text(report.computed_at),
-        "figures": asdict(report.figures),
-        "unpublished": True,
-    }
-
-
-def _report(document: Document) -> Report:
-    return Report(
-        province=document["province"],
-        period=document["period"],
-        scope=document["scope"],
-        scope_name=document["scope_name"],
-        regime=document["regime"],
-        starts_on=date.fromisoformat(document["starts_on"]),
-        cut_off_on=date.fromisoformat(document["cut_off_on"]),
-        revision=document["revision"],
-        final=document["final"],
-        figures=Figures(**document["figures"]),
-        computed_at=datetime.fromisoformat(document["computed_at"]),
-    )

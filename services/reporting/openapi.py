@@ -1,6 +1,6 @@
 """OpenAPI 3.1 of reporting, from the models that the topics use."""
 
-from typing import Any
+from typing import Any, Final
 
 from services.reporting import wire
 from shared.runtime.bearer import SECURITY, SECURITY_SCHEME, refusals
@@ -9,6 +9,7 @@ SCOPES = ("reports:read", "tasks:read", "events:write", "authority:write")
 """Each lets a token read its province's reports: they compare agencies and show no task (ADR 0010)."""
 
 _REF = "#/components/schemas/{model}"
+_PAGE: Final[dict[str, Any]] = {"description": "A page.", "content": {"text/html": {}}}
 
 
 def document() -> dict[str, Any]:
@@ -22,7 +23,7 @@ def document() -> dict[str, Any]:
             "/v1/reports/{period}.json": {
                 "get": {
                     "operationId": "getReport",
-                    "summary": "All reports of a period: the province first, then agencies by name.",
+                    "summary": "All reports of a period: the province, groups, agencies, directives, categories.",
                     "description": "Needs a token with one of the scopes "
                     + ", ".join(f"`{scope}`" for scope in SCOPES)
                     + ". The province is the token's.",
@@ -32,8 +33,12 @@ def document() -> dict[str, Any]:
                             "name": "period",
                             "in": "path",
                             "required": True,
-                            "description": "The month whose 14th is the last day counted.",
-                            "schema": {"type": "string", "pattern": "^2[01][0-9]{2}-(0[1-9]|1[0-2])$"},
+                            "description": "A week 2024-W45, a month 2024-11, a quarter 2024-Q4, a half-year 2024-H2 "
+                            "or a year 2024, as the province's reporting regime cuts them.",
+                            "schema": {
+                                "type": "string",
+                                "pattern": "^2[01][0-9]{2}(-(0[1-9]|1[0-2]|Q[1-4]|H[12]|W[0-5][0-9]))?$",
+                            },
                             "example": "2024-11",
                         },
                         {
@@ -43,30 +48,98 @@ def document() -> dict[str, Any]:
                             "schema": {"type": "string", "pattern": "^[A-Z][0-9]{2}$"},
                             "example": "H48",
                         },
+                        {
+                            "name": "scope",
+                            "in": "query",
+                            "description": "One scope beside the province; without it, all.",
+                            "schema": {"type": "string"},
+                            "example": "agency:H48.07",
+                        },
                     ],
                     "responses": {
                         "200": _content("The reports.", "application/json", "PeriodReports"),
-                        "400": _problem("`malformed_period`, or `province_needed`."),
+                        "400": _problem("`malformed_period`, `malformed_scope`, or `province_needed`."),
                         **refusals(_problem),
-                        "404": _problem("`unknown_period`, or `unknown_province`."),
+                        "404": _problem(
+                            "`unknown_period` (also of one to come), `unknown_scope`, or `unknown_province`."
+                        ),
                     },
                 }
             },
             "/": {
                 "get": {
                     "operationId": "getBoard",
-                    "summary": "The board, for people.",
-                    "security": [],
+                    "summary": "The board, for people who are logged in. Of a login only its province.",
+                    "security": [{"login": []}],
                     "parameters": [
                         {"name": "period", "in": "query", "schema": {"type": "string"}, "example": "2024-11"},
                         {"name": "province", "in": "query", "schema": {"type": "string"}, "example": "H48"},
                     ],
-                    "responses": {"200": {"description": "A page.", "content": {"text/html": {}}}},
+                    "responses": {
+                        "200": _PAGE,
+                        "303": {"description": "To `/login`: a page was asked for without a login."},
+                        "400": _PAGE,
+                        "401": _problem(
+                            "No login, where no page was asked for (htmx, fetch, EventSource): load the page anew, as "
+                            "`HX-Refresh` says."
+                        ),
+                        "403": _PAGE,
+                        "404": _PAGE,
+                        "503": _PAGE,
+                    },
+                }
+            },
+            "/login": {
+                "get": {
+                    "operationId": "beginLogin",
+                    "summary": "Log in at the province's issuer (OpenID Connect, code flow with PKCE).",
+                    "security": [],
+                    "parameters": [
+                        {
+                            "name": "next",
+                            "in": "query",
+                            "description": "A path of the board to come back to.",
+                            "schema": {"type": "string"},
+                            "example": "/?period=2024-11",
+                        }
+                    ],
+                    "responses": {"303": {"description": "To the issuer."}, "502": _PAGE, "503": _PAGE},
+                }
+            },
+            "/login/callback": {
+                "get": {
+                    "operationId": "completeLogin",
+                    "summary": "Where the issuer sends the browser back to; the client's redirect URI.",
+                    "security": [],
+                    "parameters": [
+                        {"name": name, "in": "query", "schema": {"type": "string"}}
+                        for name in ("state", "code", "iss", "error")
+                    ],
+                    "responses": {
+                        "303": {"description": "To the page that was asked for, with the cookie."},
+                        **dict.fromkeys(("400", "403", "502", "503"), _PAGE),
+                    },
+                }
+            },
+            "/logout": {
+                "post": {
+                    "operationId": "logOut",
+                    "summary": "Forget the cookie; the page leads on to the issuer's own logout where it has one.",
+                    "security": [],
+                    "responses": {"200": _PAGE, "403": _PAGE},
                 }
             },
         },
         "components": {
-            "securitySchemes": {"bearer": SECURITY_SCHEME},
+            "securitySchemes": {
+                "bearer": SECURITY_SCHEME,
+                "login": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "__Host-dondoc",
+                    "description": "The same access token, as `/login` puts it there (ADR 0022).",
+                },
+            },
             "schemas": {
                 **parts,
                 "ReportPublished": report,
@@ -75,9 +148,11 @@ def document() -> dict[str, Any]:
                     "required": [
                         "province",
                         "period",
+                        "kind",
                         "regime",
                         "starts_on",
                         "cut_off_on",
+                        "due_on",
                         "final",
                         "revision",
                         "scopes",
@@ -85,9 +160,11 @@ def document() -> dict[str, Any]:
                     "properties": {
                         "province": {"type": "string"},
                         "period": {"type": "string"},
+                        "kind": {"type": "string"},
                         "regime": {"type": "string", "description": "The rule that says what a period is."},
                         "starts_on": {"type": "string", "format": "date"},
                         "cut_off_on": {"type": "string", "format": "date"},
+                        "due_on": {"type": "string", "format": "date"},
                         "final": {"type": "boolean", "description": "The period is closed."},
                         "revision": {"type": "integer", "description": "Of the province's report."},
                         "scopes": {"type": "array", "items": {"$ref": _REF.format(model="ReportPublished")}},

@@ -1,46 +1,128 @@
 """Contract ↔ domain; the only file of this service that knows the contract's models."""
 
 import json
-from typing import Any
+import zlib
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, Final
 
 from services.reporting.domain import facts
-from services.reporting.domain.periods import MONTHLY
-from services.reporting.domain.report import PROVINCE_SCOPE, Figures, Report, in_order
-from services.reporting.ports import Kept, Message
+from services.reporting.domain.aggregate import labels
+from services.reporting.domain.figures import Figures
+from services.reporting.domain.indicators import Indicator, IndicatorFigure, IndicatorReport, IndicatorTarget
+from services.reporting.domain.periods import Kind
+from services.reporting.domain.report import Amendment, LateFact, Report
+from services.reporting.domain.schedule import AsOf, Column, schedule_at
+from services.reporting.domain.scopes import PROVINCE_SCOPE, in_order
+from services.reporting.domain.trace import RULES, Trace, trace
+from services.reporting.ports import Entry, KeptTask, Listed, Message, Registry
+from shared.contracts import report_facts as shown
 from shared.contracts.codec import encode
-from shared.contracts.registry_facts import AgencyChanged
-from shared.contracts.report_facts import Money, Rates, ReportPublished, Totals
+from shared.contracts.registry_facts import AgencyChanged, DirectiveChanged, IndicatorValue
+from shared.contracts.report_facts import ReportPublished
 from shared.contracts.task_facts import Cause, SubmissionRejected, TaskChanged, TaskSnapshot
-from shared.contracts.topics import AGENCIES, REPORTS_MONTHLY, TASKS
+from shared.contracts.topics import (
+    AGENCIES,
+    DIRECTIVES,
+    INDICATORS,
+    REPORTS_HALF_YEARLY,
+    REPORTS_MONTHLY,
+    REPORTS_QUARTERLY,
+    REPORTS_WEEKLY,
+    REPORTS_YEARLY,
+    TASKS,
+)
 from shared.runtime.consuming import Received
+from shared.workdays.calendar import WorkingCalendar
 
 SOURCE = "//dondoc/reporting"
-CONSUMED = (TASKS, AGENCIES)
+CONSUMED = (TASKS, AGENCIES, INDICATORS, DIRECTIVES)
 EVENT_TYPE = "dondoc.report.published.v1"
+TOPICS: Final = {
+    Kind.WEEKLY: REPORTS_WEEKLY,
+    Kind.MONTHLY: REPORTS_MONTHLY,
+    Kind.QUARTERLY: REPORTS_QUARTERLY,
+    Kind.HALF_YEARLY: REPORTS_HALF_YEARLY,
+    Kind.YEARLY: REPORTS_YEARLY,
+}
 _SUSPENDED = frozenset({"suspended-time-not-counted", "suspended-when-overdue"})
 """Policies of a deadline that a resumption moved by the days of the suspension."""
 
 
-def kept_task(received: Received) -> Kept | None:
+# -- tasks -------------------------------------------------------------------------------------------------------------
+
+
+def snapshot_of(received: Received) -> TaskSnapshot | None:
     """The task that an event shows; None for a rejection that concerns no known task."""
     match received.event.data:
         case TaskChanged(task=task) | SubmissionRejected(task=TaskSnapshot() as task):
-            return Kept(task.task_id, task.seq, task.province, received.partition, _as_it_came(received, "task"))
+            return task
     return None
 
 
-def kept_agency(received: Received) -> Kept | None:
-    """The agency that an event shows."""
-    match received.event.data:
-        case AgencyChanged() as agency:
-            return Kept(
-                f"{agency.province}/{agency.code}",
-                agency.seq,
-                agency.province,
-                received.partition,
-                _as_it_came(received, None),
-            )
-    return None
+def kept_task(received: Received, task: TaskSnapshot, calendar: WorkingCalendar) -> KeptTask:
+    """A task as reporting keeps it."""
+    known = task_facts(task)
+    return KeptTask(
+        id=task.task_id,
+        seq=task.seq,
+        province=task.province,
+        partition=received.partition,
+        labels=labels(known),
+        trace=trace(known, calendar=calendar),
+        rules=trace_rules(calendar),
+        listed=listed(task, known),
+        snapshot=_as_it_came(received, "task"),
+    )
+
+
+@cache
+def trace_rules(calendar: WorkingCalendar) -> str:
+    """What a trace rests on beside the facts. A calendar's decided days may change under the same version."""
+    days = ",".join(sorted(one.isoformat() for one in (*calendar.days_off, *calendar.days_worked)))
+    return f"{RULES}/{zlib.crc32(days.encode()):08x}"
+
+
+def retraced(snapshot: str, calendar: WorkingCalendar) -> Trace:
+    """The trace of a kept snapshot."""
+    return trace(task_facts(read_snapshot(snapshot)), calendar=calendar)
+
+
+def read_snapshot(snapshot: str) -> TaskSnapshot:
+    """A kept snapshot."""
+    return TaskSnapshot.model_validate_json(snapshot)
+
+
+def late_fact(received: Received, task: TaskSnapshot) -> LateFact:
+    """What an event told, for an amendment's reasons."""
+    data = received.event.data
+    if isinstance(data, TaskChanged):
+        cause, reason = data.change.cause, data.change.reason
+        return LateFact(task.task_id, task.seq, reason, cause.received_at, cause.recorded_at)
+    assert isinstance(data, SubmissionRejected), "what else shows a task"
+    recorded_at = received.event.envelope.time or data.received_at
+    return LateFact(task.task_id, task.seq, data.reason, data.received_at, recorded_at)
+
+
+def listed(task: TaskSnapshot, known: facts.TaskFacts) -> Listed:
+    """What lists look at: how the task stands by all that is known of it."""
+    deadline = known.deadlines[-1] if known.deadlines else None
+    late_from = None
+    if deadline is not None:
+        # Would it be overdue once that moment has come? Not if it is done, stands still or waits for a verdict.
+        seen = schedule_at(known, AsOf(max([deadline.due_at, *known.instants()])))
+        if seen is not None and seen.column is Column.OPEN_OVERDUE:
+            late_from = deadline.due_at
+    return Listed(
+        clause=task.clause,
+        period=task.period,
+        title=task.title,
+        result=task.result.value,
+        is_open=task.result.value not in {"completed", "discontinued", "transferred"},
+        legal=deadline.legal if deadline is not None else None,
+        late_from=late_from,
+    )
 
 
 def _as_it_came(received: Received, field: str | None) -> str:
@@ -49,13 +131,14 @@ def _as_it_came(received: Received, field: str | None) -> str:
     return json.dumps(content[field] if field else content, ensure_ascii=False, separators=(",", ":"))
 
 
-def task_facts(kept: Kept) -> facts.TaskFacts:
-    """What reports need of a kept task."""
-    task = TaskSnapshot.model_validate_json(kept.snapshot)
+def task_facts(task: TaskSnapshot) -> facts.TaskFacts:
+    """What reports need of a task."""
     return facts.TaskFacts(
         task_id=task.task_id,
         seq=task.seq,
         agency=task.agency,
+        directive=task.directive,
+        category=task.category.value,
         assigned_at=task.assigned.received_at,
         deadlines=tuple(
             facts.Deadline(
@@ -70,11 +153,26 @@ def task_facts(kept: Kept) -> facts.TaskFacts:
             for one in task.deadlines
         ),
         results=tuple(
-            facts.Result(one.cause.received_at, one.verdict, _received(one.verdict_cause)) for one in task.results
+            facts.Result(
+                one.cause.received_at,
+                one.verdict,
+                _received(one.verdict_cause),
+                one.delay_cause.value if one.delay_cause is not None else None,
+            )
+            for one in task.results
         ),
-        obstacles=tuple(facts.Obstacle(one.cause.received_at, _received(one.cleared)) for one in task.obstacles),
+        extensions=tuple(
+            facts.Extension(one.cause.received_at, one.outcome, _received(one.outcome_cause)) for one in task.extensions
+        ),
+        obstacles=tuple(
+            facts.Obstacle(
+                one.cause.received_at, _received(one.cleared), _received(one.answered), _received(one.forwarded)
+            )
+            for one in task.obstacles
+        ),
         allocations=tuple(
-            facts.Allocation(one.allocation_id, one.amount_vnd, one.cause.received_at) for one in task.allocations
+            facts.Allocation(one.allocation_id, one.amount_vnd, one.cause.received_at, one.plan == "assigned")
+            for one in task.allocations
         ),
         disbursements=tuple(
             facts.Disbursement(one.as_of, one.cumulative_vnd, one.cause.received_at) for one in task.disbursements
@@ -84,14 +182,57 @@ def task_facts(kept: Kept) -> facts.TaskFacts:
     )
 
 
-def _received(cause: Cause | None) -> Any:
+def _received(cause: Cause | None) -> datetime | None:
     return cause.received_at if cause is not None else None
 
 
-def agency_name(kept: Kept) -> tuple[str, str]:
-    """An agency's code and name."""
-    agency = AgencyChanged.model_validate_json(kept.snapshot)
-    return agency.code, agency.name
+# -- the smaller documents ---------------------------------------------------------------------------------------------
+
+
+def entry(received: Received) -> tuple[Registry, Entry] | None:
+    """The agency, indicator or directive that an event shows."""
+    snapshot = _as_it_came(received, None)
+    match received.event.data:
+        case AgencyChanged() as one:
+            return Registry.AGENCIES, Entry(f"{one.province}/{one.code}", one.seq, one.province, snapshot)
+        case IndicatorValue() as one:
+            entry_id = f"{one.province}/{one.agency}/{one.code}/{one.period}"
+            return Registry.INDICATORS, Entry(entry_id, one.seq, one.province, snapshot)
+        case DirectiveChanged() as one:
+            return Registry.DIRECTIVES, Entry(f"{one.province}/{one.directive}", one.seq, one.province, snapshot)
+    return None
+
+
+def agency(kept: Entry) -> AgencyChanged:
+    """An agency's record."""
+    return AgencyChanged.model_validate_json(kept.snapshot)
+
+
+def directive(kept: Entry) -> DirectiveChanged:
+    """A directive's record."""
+    return DirectiveChanged.model_validate_json(kept.snapshot)
+
+
+def indicator(kept: Entry) -> Indicator:
+    """An indicator's record, with all that was ever said of it."""
+    value = IndicatorValue.model_validate_json(kept.snapshot)
+    return Indicator(
+        agency=value.agency,
+        code=value.code,
+        period=value.period,
+        title=value.title,
+        reports=tuple(
+            IndicatorReport(one.numerator, one.denominator, one.data_source, one.cause.received_at)
+            for one in value.reports
+        ),
+        targets=tuple(
+            IndicatorTarget(one.at_least_percent, one.document.number, one.general, one.cause.received_at)
+            for one in value.targets
+        ),
+    )
+
+
+# -- reports -----------------------------------------------------------------------------------------------------------
 
 
 def published(report: Report) -> ReportPublished:
@@ -100,35 +241,48 @@ def published(report: Report) -> ReportPublished:
     return ReportPublished(
         province=report.province,
         period=report.period,
+        kind=report.kind.value,
         scope=report.scope,
         scope_name=report.scope_name,
+        regime=report.regime,
         starts_on=report.starts_on,
         cut_off_on=report.cut_off_on,
+        due_on=report.due_on,
+        as_of=report.as_of,
         revision=report.revision,
         final=report.final,
         totals=totals(figures),
-        rates=Rates(on_time_of_due=figures.on_time_of_due, done_of_all=figures.done_of_all),
+        rates=rates(figures),
         days_late=figures.days_late,
         extended=figures.extended,
         obstacles_open=figures.obstacles_open,
-        money=Money(
-            allocated_vnd=figures.allocated_vnd,
-            disbursed_vnd=figures.disbursed_vnd,
-            disbursed_percent=figures.disbursed_percent,
+        money=money(figures),
+        causes=shown.Causes(**figures.causes),
+        extensions=shown.Extensions(
+            granted=figures.extensions_granted,
+            refused=figures.extensions_refused,
+            pending=figures.extensions_pending,
         ),
-        content_hash=figures.content_hash,
+        obstacles=shown.Obstacles(
+            open=figures.obstacles_open,
+            raised=figures.obstacles_raised,
+            answered=figures.obstacles_answered,
+            forwarded=figures.obstacles_forwarded,
+            cleared=figures.obstacles_cleared,
+        ),
+        previous=_earlier(report.previous_period, report.previous),
+        year_before=_earlier(report.year_before_period, report.year_before),
+        indicators=tuple(_indicator(one) for one in report.indicators),
+        members=report.members,
+        amendment=_amendment(report.amendment) if report.amendment is not None else None,
+        content_hash=report.content_hash,
         computed_at=report.computed_at,
     )
 
 
-def report_schema(ref_template: str) -> dict[str, Any]:
-    """The JSON Schema of a published report."""
-    return ReportPublished.model_json_schema(mode="serialization", ref_template=ref_template)
-
-
-def totals(figures: Figures) -> Totals:
+def totals(figures: Figures) -> shown.Totals:
     """The columns of the official report."""
-    return Totals(
+    return shown.Totals(
         total=figures.total,
         done_on_time=figures.done_on_time,
         done_late=figures.done_late,
@@ -141,9 +295,88 @@ def totals(figures: Figures) -> Totals:
     )
 
 
+def rates(figures: Figures) -> shown.Rates:
+    """Both official rates."""
+    return shown.Rates(on_time_of_due=figures.on_time_of_due, done_of_all=figures.done_of_all)
+
+
+def money(figures: Figures) -> shown.Money:
+    """Money against both denominators."""
+    return shown.Money(
+        allocated_vnd=figures.allocated_vnd,
+        disbursed_vnd=figures.disbursed_vnd,
+        disbursed_percent=figures.disbursed_percent,
+        assigned_vnd=figures.assigned_vnd,
+        disbursed_of_assigned_percent=figures.disbursed_of_assigned_percent,
+        funded=figures.funded,
+    )
+
+
+def _earlier(period: str | None, figures: Figures | None) -> shown.Earlier | None:
+    if period is None or figures is None:
+        return None
+    return shown.Earlier(
+        period=period,
+        totals=totals(figures),
+        rates=rates(figures),
+        days_late=figures.days_late,
+        money=money(figures),
+    )
+
+
+def _indicator(one: IndicatorFigure) -> shown.IndicatorShown:
+    return shown.IndicatorShown(
+        code=one.code,
+        title=one.title,
+        period=one.period,
+        numerator=one.numerator,
+        denominator=one.denominator,
+        percent=one.percent,
+        at_least_percent=one.at_least_percent,
+        target_document=one.target_document,
+        data_source=one.data_source,
+        agencies=one.agencies,
+        agencies_met=one.agencies_met,
+        met=one.is_met,
+        benchmarks=tuple(
+            shown.BenchmarkShown(
+                kind=benchmark.kind.value,
+                percent=benchmark.percent,
+                valid_from=benchmark.valid_from,
+                source=benchmark.source,
+            )
+            for benchmark in one.benchmarks
+        ),
+    )
+
+
+def _amendment(one: Amendment) -> shown.AmendmentShown:
+    return shown.AmendmentShown(
+        changed=tuple(
+            shown.ChangedFigure(figure=name, before=before, after=after)
+            for name, (before, after) in one.changed.items()
+        ),
+        because=tuple(
+            shown.LateFactShown(
+                task_id=fact.task_id,
+                seq=fact.seq,
+                reason=fact.reason,
+                received_at=fact.received_at,
+                recorded_at=fact.recorded_at,
+            )
+            for fact in one.because
+        ),
+        more=one.more,
+    )
+
+
+def report_schema(ref_template: str) -> dict[str, Any]:
+    """The JSON Schema of a published report."""
+    return ReportPublished.model_json_schema(mode="serialization", ref_template=ref_template)
+
+
 def message(report: Report) -> Message:
     """The event that tells a revision. Its id is `{key}:{revision}`: a repeat keeps it, and consumers drop it."""
-    assert report.regime == MONTHLY.id, "each regime has its topic"
     value = encode(
         event_type=EVENT_TYPE,
         event_id=f"{report.key}:{report.revision}",
@@ -153,20 +386,23 @@ def message(report: Report) -> Message:
         subject=report.key,
         data=published(report),
     )
-    return Message(REPORTS_MONTHLY.name, report.key, value)
+    return Message(TOPICS[report.kind].name, report.key, value)
 
 
-def document(reports: list[Report]) -> dict[str, Any]:
+def document(reports: Sequence[Report]) -> dict[str, Any]:
     """All reports of one province and period, as `GET /v1/reports/{period}.json` answers."""
-    ordered = in_order(reports)
+    by_scope = {report.scope: report for report in reports}
+    ordered = [by_scope[one] for one in in_order((report.scope, report.scope_name) for report in reports)]
     whole = ordered[0]
-    assert whole.scope == PROVINCE_SCOPE, "a period has a report on its province before any on an agency"
+    assert whole.scope == PROVINCE_SCOPE, "a period has a report on its province before any other"
     return {
         "province": whole.province,
         "period": whole.period,
+        "kind": whole.kind.value,
         "regime": whole.regime,
         "starts_on": whole.starts_on.isoformat(),
         "cut_off_on": whole.cut_off_on.isoformat(),
+        "due_on": whole.due_on.isoformat(),
         "final": whole.final,
         "revision": whole.revision,
         "scopes": [published(report).model_dump(mode="json") for report in ordered],

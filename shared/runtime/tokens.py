@@ -5,7 +5,7 @@ import hashlib
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -128,22 +128,16 @@ class TokenVerifier:
             self._verified.clear()
             self._version = self._keys.version
         if not keys:
-            raise TokenRefusedError(
-                TokenFault.KEYS_MISSING, "No verification keys are loaded yet. Send it again in a moment."
-            )
+            raise _no_keys()
         if len(token) > TOKEN_CHARS_MAX:
             raise _refused(TokenFault.MALFORMED, f"it is longer than {TOKEN_CHARS_MAX} characters")
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         known = self._verified.get(digest)
         if known is None:
             try:
-                known = self._verify(token, keys)
+                known = self._judge(_signed_claims(token, keys, self._counts.tokens_verified, _TYPES))
             except TokenRefusedError as refused:
-                if refused.fault is TokenFault.UNKNOWN_KEY and self.download is not None and self.download.ask():
-                    raise TokenRefusedError(
-                        TokenFault.KEYS_MISSING,
-                        "The issuer is being asked for its newest keys. Send it again in a moment.",
-                    ) from refused
+                self._ask_for_key(refused)
                 raise
             self._remember(digest, known)
         elif self._real_time() >= known.expires_at:
@@ -152,6 +146,20 @@ class TokenVerifier:
         else:
             self._verified.move_to_end(digest)
         return known.credential
+
+    def claims(self, token: str, *, types: Collection[str]) -> dict[str, Any]:
+        """What another JWT of the issuer says, such as an ID token. Only its signature and its `typ` are checked.
+
+        `types`: in lower case; "" is for none. Raises TokenRefusedError.
+        """
+        keys = self._keys.keys()
+        if not keys:
+            raise _no_keys()
+        try:
+            return _signed_claims(token, keys, self._counts.tokens_verified, types)
+        except TokenRefusedError as refused:
+            self._ask_for_key(refused)
+            raise
 
     def ready(self) -> bool:
         """Whether there are keys to verify with."""
@@ -162,16 +170,12 @@ class TokenVerifier:
         while len(self._verified) > self._tokens_cached_max:
             self._verified.popitem(last=False)
 
-    def _verify(self, token: str, keys: Mapping[str, tuple[str, Key]]) -> _Verified:
-        match = _COMPACT.fullmatch(token)
-        header = _object(match[1]) if match else None
-        if header is None:
-            raise _refused(TokenFault.MALFORMED, "it is not a signed JWT in compact form")
-        payload = _checked_signature(token, header, keys, self._counts.tokens_verified)
-        claims = _parsed(payload)
-        if claims is None:
-            raise _refused(TokenFault.MALFORMED, "its claims are no JSON object")
-        return self._judge(claims)
+    def _ask_for_key(self, refused: TokenRefusedError) -> None:
+        """Where a key may be a new one, have the issuer asked for it and tell the bearer to come again."""
+        if refused.fault is TokenFault.UNKNOWN_KEY and self.download is not None and self.download.ask():
+            raise TokenRefusedError(
+                TokenFault.KEYS_MISSING, "The issuer is being asked for its newest keys. Send it again in a moment."
+            ) from refused
 
     def _judge(self, claims: Mapping[str, Any]) -> _Verified:
         """Decide on the claims of a token whose signature is good."""
@@ -197,12 +201,28 @@ class TokenVerifier:
         return _Verified(bearer, expires_at + self._leeway_seconds)
 
 
+def _signed_claims(
+    token: str, keys: Mapping[str, tuple[str, Key]], checked: Counter, types: Collection[str]
+) -> dict[str, Any]:
+    """The claims of a JWT of these types, once its signature is good."""
+    match = _COMPACT.fullmatch(token)
+    header = _object(match[1]) if match else None
+    if header is None:
+        raise _refused(TokenFault.MALFORMED, "it is not a signed JWT in compact form")
+    if str(header.get("typ", "")).lower() not in types:
+        raise _refused(
+            TokenFault.MALFORMED, "its header says another typ than it must; an access token's is at+jwt (RFC 9068)"
+        )
+    claims = _parsed(_checked_signature(token, header, keys, checked))
+    if claims is None:
+        raise _refused(TokenFault.MALFORMED, "its claims are no JSON object")
+    return claims
+
+
 def _checked_signature(
     token: str, header: Mapping[str, Any], keys: Mapping[str, tuple[str, Key]], checked: Counter
 ) -> bytes:
     """The payload, once the signature over it is good."""
-    if str(header.get("typ", "")).lower() not in _TYPES:
-        raise _refused(TokenFault.MALFORMED, "its header says another typ than at+jwt (RFC 9068)")
     if "crit" in header or "b64" in header:
         raise _refused(TokenFault.MALFORMED, "its header demands an extension that is not supported")
     algorithm, key_id = header.get("alg"), header.get("kid")
@@ -244,6 +264,10 @@ def _parsed(content: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def _no_keys() -> TokenRefusedError:
+    return TokenRefusedError(TokenFault.KEYS_MISSING, "No verification keys are loaded yet. Send it again in a moment.")
 
 
 def _refused(fault: TokenFault, reason: str) -> TokenRefusedError:

@@ -38,14 +38,16 @@ class ProvinceFiles:
     """What one province has of its own; None where the common file holds."""
 
     calendar: Path | None
-    """Which days are worked: read by tasks and notify."""
+    """Which days are worked: read by tasks, notify and reporting."""
     policy: Path | None
     """The milestones: read by tasks."""
     notify: Path | None
     """The messages: read by notify."""
+    reporting: Path | None = None
+    """Periods and reports: read by reporting."""
 
 
-_FILES: Final = ("calendar.yaml", "policy.yaml", "notify.yaml")
+_FILES: Final = ("calendar.yaml", "policy.yaml", "notify.yaml", "reporting.yaml")
 
 
 def read_calendar(path: Path) -> WorkingCalendar:
@@ -75,5 +77,4 @@ def _of_province(folder: Path) -> ProvinceFiles:
     stray = sorted(one for one in folder.iterdir() if one.name not in _FILES)
     if stray:
         raise ValueError(f"{stray[0]}: only {', '.join(_FILES)} are read here")
-    calendar, policy, notify = (path if path.exists() else None for path in map(folder.joinpath, _FILES))
-    return ProvinceFiles(calendar, policy, notify)
+    return ProvinceFiles(*(path if path.exists() else None for path in map(folder.joinpath, _FILES)))

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from services.reporting.domain.schedule import AsOf, Column
 from services.reporting.domain.schedule import schedule_at as reported_at
-from services.reporting.ports import Kept
-from services.reporting.wire import task_facts
+from services.reporting.wire import read_snapshot, task_facts
 from services.tasks import wire
 from services.tasks.domain.commands import (
     AcceptResult,
@@ -104,8 +103,7 @@ def test_both_judge_any_history_alike(steps: list[Step], gaps: list[int], accept
         now = START + timedelta(minutes=minutes + later)
         task = advance(task, now=now, recorded_at=now, rules=RULES).task
         schedule, days_late = schedule_at(task, now, PLAIN)
-        kept = Kept(task.task_id, task.seq, task.province, 0, wire.snapshot_json(task).decode())
-        judged = reported_at(task_facts(kept), AsOf(now))
+        judged = reported_at(task_facts(read_snapshot(wire.snapshot_json(task).decode())), AsOf(now))
         assert judged is not None
         assert task.deadlines[0] == first, "the original stays"
         if task.result in {Result.DISCONTINUED, Result.TRANSFERRED}:

@@ -70,10 +70,11 @@ class Caller:
         return await self.post(self.event(event_type, data, agency), self.token(agency))
 
     async def get(self, service: str, path: str, reader: str | None = "H48.07") -> httpx.Response:
+        token = self.token(reader, "tasks:read") if reader else ""
+        # The board takes it from the cookie of its login.
+        headers = {"authorization": f"Bearer {token}", "cookie": f"dondoc={token}"} if reader else {}
         async with httpx.AsyncClient(base_url=self._stack.service(service).url, trust_env=False) as client:
-            return await client.get(
-                path, headers={"authorization": f"Bearer {self.token(reader, 'tasks:read')}"} if reader else {}
-            )
+            return await client.get(path, headers=headers)
 
 
 @pytest.fixture(scope="module")

@@ -2,21 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from typing import Literal
-
-ICT = timezone(timedelta(hours=7), "ICT")
-"""Asia/Ho_Chi_Minh: UTC+7, no daylight saving."""
-
-
-def local_day(instant: datetime) -> date:
-    """The calendar day in Vietnam at an instant."""
-    return instant.astimezone(ICT).date()
-
-
-def start_of(day: date) -> datetime:
-    """The instant at which a local day begins, which is the instant at which the day before it ends."""
-    return datetime(day.year, day.month, day.day, tzinfo=ICT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +28,35 @@ class Result:
     received_at: datetime
     verdict: Literal["accepted", "returned"] | None
     judged_at: datetime | None
+    delay_cause: str | None = None
+    """Why it is late, by the coded list (design §4); None where the agency did not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """A request for more time, open until it is decided."""
+
+    received_at: datetime
+    outcome: Literal["granted", "refused"] | None = None
+    decided_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """An obstacle, open until cleared."""
+    """An obstacle and its stages, open until cleared."""
 
     received_at: datetime
     cleared_at: datetime | None
+    answered_at: datetime | None = None
+    forwarded_at: datetime | None = None
+    """To the chairman or the committee: beyond the agency's authority."""
+
+    def instants(self) -> Iterator[datetime]:
+        """When it changed."""
+        yield self.received_at
+        for one in (self.cleared_at, self.answered_at, self.forwarded_at):
+            if one is not None:
+                yield one
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,8 @@ class Allocation:
     allocation_id: str
     amount_vnd: int
     received_at: datetime
+    assigned: bool = True
+    """By the plan of the competent authority; False: added or carried over by the province (design §5, Aggregates)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +103,11 @@ class TaskFacts:
     seq: int
     agency: str
     assigned_at: datetime
+    directive: str = ""
+    category: str = ""
     deadlines: tuple[Deadline, ...] = ()
     results: tuple[Result, ...] = ()
+    extensions: tuple[Extension, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
     allocations: tuple[Allocation, ...] = ()
     disbursements: tuple[Disbursement, ...] = ()
@@ -102,19 +115,20 @@ class TaskFacts:
     ended: End | None = None
 
     def instants(self) -> Iterator[datetime]:
-        """Every instant at which the judgement on this task may change, apart from the start of a new day."""
+        """When something was received that the judgement may rest on. The passing of time is not among them."""
         yield self.assigned_at
         for deadline in self.deadlines:
             yield deadline.received_at
-            yield deadline.due_at
         for result in self.results:
             yield result.received_at
             if result.judged_at is not None:
                 yield result.judged_at
+        for extension in self.extensions:
+            yield extension.received_at
+            if extension.decided_at is not None:
+                yield extension.decided_at
         for obstacle in self.obstacles:
-            yield obstacle.received_at
-            if obstacle.cleared_at is not None:
-                yield obstacle.cleared_at
+            yield from obstacle.instants()
         for allocation in self.allocations:
             yield allocation.received_at
         for disbursement in self.disbursements:

@@ -1,92 +1,43 @@
-"""A report: its figures and their arithmetic, its hash, and when it deserves a new revision."""
+"""A report: the figures of a scope for a period beside earlier ones, its hash, and when it deserves a new revision."""
 
 import hashlib
 import json
-import unicodedata
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from enum import StrEnum
+from typing import Any, Final
 
-PROVINCE_SCOPE = "province"
-_AGENCY_PREFIX = "agency:"
-_CENT = Decimal("0.01")
+from services.reporting.domain.figures import Figures
+from services.reporting.domain.indicators import IndicatorFigure
+from services.reporting.domain.periods import Kind
+from services.reporting.domain.scopes import name_in
 
-
-def agency_scope(agency: str) -> str:
-    """The scope of one agency's report."""
-    return f"{_AGENCY_PREFIX}{agency}"
-
-
-def agency_of(scope: str) -> str | None:
-    """The agency of a scope; None for the whole province."""
-    return scope.removeprefix(_AGENCY_PREFIX) if scope.startswith(_AGENCY_PREFIX) else None
+BECAUSE_MAX: Final = 50
+"""So many late facts are named in an amendment; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """What is counted for one scope. Everything else in a report follows from these."""
+class LateFact:
+    """Something that came in after the close, and was received before the cut-off."""
 
-    done_on_time: int = 0
-    done_late: int = 0
-    open_in_time: int = 0
-    open_due_soon: int = 0
-    open_overdue: int = 0
-    open_no_deadline: int = 0
-    done_without_deadline: int = 0
-    """Among done_on_time."""
-    ended_without_result: int = 0
-    """Outside the total."""
-    days_late: int = 0
-    extended: int = 0
-    obstacles_open: int = 0
-    allocated_vnd: int = 0
-    disbursed_vnd: int = 0
-
-    @property
-    def done(self) -> int:
-        """Đã hoàn thành."""
-        return self.done_on_time + self.done_late
-
-    @property
-    def open(self) -> int:
-        """Chưa hoàn thành, with and without a deadline."""
-        return self.open_in_time + self.open_due_soon + self.open_overdue + self.open_no_deadline
-
-    @property
-    def total(self) -> int:
-        """Done and open."""
-        return self.done + self.open
-
-    @property
-    def on_time_of_due(self) -> Decimal | None:
-        """Percent on time of those that fell due: what never had a day cannot be late, and what is not due, not yet."""
-        on_time = self.done_on_time - self.done_without_deadline
-        return percent(on_time, on_time + self.done_late + self.open_overdue)
-
-    @property
-    def done_of_all(self) -> Decimal | None:
-        """Percent done of all."""
-        return percent(self.done, self.total)
-
-    @property
-    def disbursed_percent(self) -> Decimal | None:
-        """Percent paid out of what was allocated."""
-        return percent(self.disbursed_vnd, self.allocated_vnd)
-
-    @property
-    def content_hash(self) -> str:
-        """sha256 of the figures alone: equal figures, equal hash, whichever period, scope or name they stand under."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+    task_id: str
+    seq: int
+    reason: str
+    received_at: datetime
+    recorded_at: datetime
 
 
-def percent(part: int, whole: int) -> Decimal | None:
-    """Two decimals, halves up, as in official reports; None of nothing."""
-    if whole == 0:
-        return None
-    return (Decimal(part) * 100 / Decimal(whole)).quantize(_CENT, ROUND_HALF_UP)
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """What a revision changed in a closed report, and why."""
+
+    changed: Mapping[str, tuple[Any, Any]]
+    """Figure → before and after."""
+    because: tuple[LateFact, ...] = ()
+    more: int = 0
+    """Further late facts, not named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +48,38 @@ class Head:
     final: bool
     content_hash: str
     scope_name: str
+    members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One revision of the report on a province or an agency for a period."""
+    """One revision of the report on a scope for a period."""
 
     province: str
     period: str
+    kind: Kind
     scope: str
     scope_name: str
     regime: str
     starts_on: date
     cut_off_on: date
+    due_on: date
     final: bool
+    as_of: datetime
+    """The instant looked back from: the cut-off, or how far time had come."""
     figures: Figures
     computed_at: datetime
+    previous_period: str | None = None
+    previous: Figures | None = None
+    """Of the period before, as it stands; None where it has no report."""
+    year_before_period: str | None = None
+    year_before: Figures | None = None
+    """Of the same period of last year."""
+    indicators: tuple[IndicatorFigure, ...] = ()
+    members: tuple[str, ...] = ()
+    """Of a group: its agencies, kept so that a closed report does not change with the registry."""
     revision: int = 1
+    amendment: Amendment | None = None
 
     @property
     def key(self) -> str:
@@ -121,9 +87,26 @@ class Report:
         return f"{self.province}/{self.period}/{self.scope}"
 
     @property
+    def content_hash(self) -> str:
+        """sha256 of all that is counted and compared: equal content, equal hash, whatever it is called or when."""
+        content = {
+            "figures": asdict(self.figures),
+            "previous": asdict(self.previous) if self.previous is not None else None,
+            "year_before": asdict(self.year_before) if self.year_before is not None else None,
+            "indicators": [asdict(one) for one in self.indicators],
+        }
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_text)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
     def head(self) -> Head:
         """What the next revision is compared with."""
-        return Head(self.revision, self.final, self.figures.content_hash, self.scope_name)
+        return Head(self.revision, self.final, self.content_hash, self.scope_name, self.members)
+
+
+def _text(value: object) -> str:
+    # 45.80 and 45.8 are the same number.
+    return format(value.normalize(), "f") if isinstance(value, Decimal) else str(value)
 
 
 class Reason(StrEnum):
@@ -137,7 +120,7 @@ class Reason(StrEnum):
     UNCHANGED = "unchanged"  # the only one that stays silent
 
 
-def why_revise(last: Head | None, draft: Report) -> Reason:
+def why_revise(last: Head | None, draft: Report, content_hash: str) -> Reason:
     """Say whether a freshly computed report deserves a revision, and why."""
     if last is None:
         return Reason.FIRST
@@ -146,10 +129,10 @@ def why_revise(last: Head | None, draft: Report) -> Reason:
         return Reason.UNCHANGED
     if draft.final and not last.final:
         return Reason.CLOSED
-    if draft.figures.content_hash != last.content_hash:
+    if content_hash != last.content_hash:
         return Reason.AMENDED if draft.final else Reason.FIGURES
     # A closed report keeps the name of its time (domain §2.8), unless it went out before the name was known at all.
-    if draft.scope_name != last.scope_name and (not draft.final or last.scope_name == agency_of(draft.scope)):
+    if draft.scope_name != last.scope_name and (not draft.final or last.scope_name == name_in(draft.scope)):
         return Reason.NAMED
     return Reason.UNCHANGED
 
@@ -158,25 +141,25 @@ def revise(last: Head | None, draft: Report) -> Report:
     """The draft as the next revision."""
     if last is None:
         return draft
-    keeps_name = last.final and last.scope_name != agency_of(draft.scope)
+    keeps_name = last.final and last.scope_name != name_in(draft.scope)
     return replace(draft, revision=last.revision + 1, scope_name=last.scope_name if keeps_name else draft.scope_name)
 
 
-def in_order(reports: Iterable[Report]) -> list[Report]:
-    """The province first, then agencies by name."""
-    return sorted(reports, key=lambda one: (one.scope != PROVINCE_SCOPE, name_key(one.scope_name), one.scope))
-
-
-_LETTERS = {letter: order for order, letter in enumerate("aăâbcdđeêfghijklmnoôơpqrstuưvwxyz")}
-_SHAPES = "\u0302\u0306\u031b"  # circumflex, breve, horn make another letter; the five tone marks do not
-
-
-def name_key(name: str) -> tuple[tuple[int, ...], str]:
-    """Vietnamese alphabetical order: đ after d, ê after e; tones decide only between equal letters."""
-    bare = "".join(mark for mark in unicodedata.normalize("NFD", name.casefold()) if _is_letter(mark))
-    letters = unicodedata.normalize("NFC", bare)
-    return tuple(_LETTERS.get(letter, ord(letter) - 1000) for letter in letters), name
-
-
-def _is_letter(mark: str) -> bool:
-    return not unicodedata.combining(mark) or mark in _SHAPES
+def amendment(before: Report, after: Report, facts: Sequence[LateFact]) -> Amendment:
+    """What changed between two revisions of a closed report. `facts`: what came in late and touches its scope."""
+    changed: dict[str, tuple[Any, Any]] = {}
+    for part in ("figures", "previous", "year_before"):
+        old, new = getattr(before, part), getattr(after, part)
+        olds, news = (asdict(one) if one is not None else {} for one in (old, new))
+        prefix = "" if part == "figures" else f"{part}."
+        for name in olds.keys() | news.keys():
+            if olds.get(name) != news.get(name):
+                changed[f"{prefix}{name}"] = (olds.get(name), news.get(name))
+    if before.indicators != after.indicators:
+        values = [{one.code: one.percent for one in report.indicators} for report in (before, after)]
+        changed |= {
+            f"indicators.{code}": (values[0].get(code), values[1].get(code))
+            for code in values[0].keys() | values[1].keys()
+        }
+    ordered = sorted(facts, key=lambda one: (one.recorded_at, one.task_id, one.seq))
+    return Amendment(dict(sorted(changed.items())), tuple(ordered[:BECAUSE_MAX]), max(0, len(ordered) - BECAUSE_MAX))

@@ -1,15 +1,16 @@
-"""How one task stands as of an instant: which column of the report, and by how many days late."""
+"""How one task stands as of an instant: which column of the report, by how many days late, and what else it adds."""
 
-from collections.abc import Set
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
-from services.reporting.domain.facts import Deadline, Result, TaskFacts, local_day
+from services.reporting.domain.facts import Deadline, Result, TaskFacts
+from shared.workdays.calendar import WorkingCalendar, local_day
 
 DUE_SOON_WORKING_DAYS = 3
-NO_DAYS_OFF: frozenset[date] = frozenset()
-_DAYS_OFF_IN_A_ROW_MAX = 40
+PLAIN = WorkingCalendar()
+"""Saturdays and Sundays alone are off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,15 @@ class Column(StrEnum):
         """Whether work is still owed."""
         return self.name.startswith("OPEN")
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the last day passed before the work was handed in."""
+        return self in {Column.DONE_LATE, Column.OPEN_OVERDUE}
+
+
+UNSTATED = "unstated"
+"""The cause of a delay that nobody gave."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -58,30 +68,68 @@ class Judgement:
 
     column: Column
     days_late: int = 0
+    late_since: date | None = None
+    """The legal last day, where `days_late` still grows with every day; None where it stands."""
+    delay_cause: str | None = None
+    """Of those late: a code of the list, or UNSTATED."""
     done_without_deadline: bool = False
     extended: bool = False
+    extensions_granted: int = 0
+    extensions_refused: int = 0
+    extensions_pending: int = 0
     obstacles_open: int = 0
+    obstacles_raised: int = 0
+    obstacles_answered: int = 0
+    obstacles_forwarded: int = 0
+    obstacles_cleared: int = 0
+    funded: bool = False
     allocated_vnd: int = 0
+    assigned_vnd: int = 0
     disbursed_vnd: int = 0
 
 
-def schedule_at(task: TaskFacts, as_of: AsOf, *, days_off: Set[date] = NO_DAYS_OFF) -> Judgement | None:
+def schedule_at(task: TaskFacts, as_of: AsOf, *, calendar: WorkingCalendar = PLAIN) -> Judgement | None:
     """Judge a task as of an instant, from what had been received by then; None: it did not exist yet."""
     if not as_of.knows(task.assigned_at):
         return None
     deadline = deadline_in_force(task, as_of)
-    column, days_late = _place(task, deadline, as_of, days_off)
+    place = _place(task, deadline, as_of, calendar)
+    column = place.column
     counted = column is not Column.ENDED_WITHOUT_RESULT
+    granted = sum(one.granted and as_of.knows(one.received_at) for one in task.deadlines) if counted else 0
+    asked = [one for one in task.extensions if as_of.knows(one.received_at)] if counted and task.extensions else ()
+    refused = sum(one.outcome == "refused" and as_of.knows(one.decided_at) for one in asked)
+    obstacles = [one for one in task.obstacles if as_of.knows(one.received_at)] if task.obstacles else ()
+    cleared = sum(as_of.knows(one.cleared_at) for one in obstacles)
+    allocated, assigned = _allocated(task, as_of) if task.allocations else (0, 0)
     return Judgement(
         column=column,
-        days_late=days_late,
+        days_late=place.days_late,
+        late_since=place.late_since,
+        delay_cause=(place.delay_cause or UNSTATED) if column.is_late else None,
         done_without_deadline=column is Column.DONE_ON_TIME and deadline is None,
         # Once extended, always extended: a later resumption or calendar takes nothing back.
-        extended=counted and any(one.granted and as_of.knows(one.received_at) for one in task.deadlines),
-        obstacles_open=_obstacles_open(task, as_of) if column.is_open else 0,
-        allocated_vnd=_allocated(task, as_of),
-        disbursed_vnd=_disbursed(task, as_of),
+        extended=granted > 0,
+        extensions_granted=granted,
+        extensions_refused=refused,
+        extensions_pending=sum(not as_of.knows(one.decided_at) for one in asked) if column.is_open else 0,
+        obstacles_open=len(obstacles) - cleared if column.is_open else 0,
+        obstacles_raised=len(obstacles),
+        obstacles_answered=sum(as_of.knows(one.answered_at) for one in obstacles),
+        obstacles_forwarded=sum(as_of.knows(one.forwarded_at) for one in obstacles),
+        obstacles_cleared=cleared,
+        funded=allocated > 0,
+        allocated_vnd=allocated,
+        assigned_vnd=assigned,
+        disbursed_vnd=_disbursed(task, as_of) if task.disbursements else 0,
     )
+
+
+class _Place(NamedTuple):
+    column: Column
+    days_late: int = 0
+    late_since: date | None = None
+    delay_cause: str | None = None
 
 
 def deadline_in_force(task: TaskFacts, as_of: AsOf) -> Deadline | None:
@@ -97,19 +145,22 @@ def _deadline_for(task: TaskFacts, received_at: datetime, as_of: AsOf) -> Deadli
     return max(counted, key=lambda one: one.version, default=None)
 
 
-def _place(task: TaskFacts, deadline: Deadline | None, as_of: AsOf, days_off: Set[date]) -> tuple[Column, int]:
+def _place(task: TaskFacts, deadline: Deadline | None, as_of: AsOf, calendar: WorkingCalendar) -> _Place:
     known = [result for result in task.results if as_of.knows(result.received_at)]
-    accepted = min((one.received_at for one in known if _verdict(one, as_of) == "accepted"), default=None)
-    if accepted is not None:
+    accepted = [one for one in known if _verdict(one, as_of) == "accepted"]
+    if accepted:
         # What was accepted stays done, whatever happened to the task afterwards.
-        deadline, judged_at = _deadline_for(task, accepted, as_of), _clock_at(task, accepted, as_of)
+        first = min(accepted, key=lambda one: one.received_at)
+        deadline = _deadline_for(task, first.received_at, as_of)
+        judged_at = _clock_at(task, first.received_at, as_of)
         if deadline is None or judged_at < deadline.due_at:
-            return Column.DONE_ON_TIME, 0
-        return Column.DONE_LATE, days_after(deadline.legal, local_day(judged_at))
+            return _Place(Column.DONE_ON_TIME)
+        days_late = days_after(deadline.legal, local_day(judged_at))
+        return _Place(Column.DONE_LATE, days_late, delay_cause=first.delay_cause)
     if task.ended is not None and as_of.knows(task.ended.received_at):
-        return Column.ENDED_WITHOUT_RESULT, 0
+        return _Place(Column.ENDED_WITHOUT_RESULT)
     if deadline is None:
-        return Column.OPEN_NO_DEADLINE, 0
+        return _Place(Column.OPEN_NO_DEADLINE)
     latest = known[-1] if known else None
     # A later result replaces one that nobody had judged: the reviewer's word is on the latest.
     if latest is not None and _verdict(latest, as_of) is None:
@@ -117,19 +168,25 @@ def _place(task: TaskFacts, deadline: Deadline | None, as_of: AsOf, days_off: Se
         deadline = _deadline_for(task, latest.received_at, as_of) or deadline
         received = _clock_at(task, latest.received_at, as_of)
         if received < deadline.due_at:
-            return Column.OPEN_IN_TIME, 0
-        return Column.OPEN_OVERDUE, days_after(deadline.legal, local_day(received))
+            return _Place(Column.OPEN_IN_TIME)
+        days_late = days_after(deadline.legal, local_day(received))
+        return _Place(Column.OPEN_OVERDUE, days_late, delay_cause=latest.delay_cause)
     stands_at = _suspended_since(task, as_of)
     if stands_at is not None:
         # Work stopped by decision: what was overdue by then stays so, the rest does not become it.
         if stands_at >= deadline.due_at:
-            return Column.OPEN_OVERDUE, days_after(deadline.legal, local_day(stands_at))
-        return Column.OPEN_IN_TIME, 0
+            return _Place(Column.OPEN_OVERDUE, days_after(deadline.legal, local_day(stands_at)))
+        return _Place(Column.OPEN_IN_TIME)
     if as_of.instant >= deadline.due_at:
-        return Column.OPEN_OVERDUE, days_after(deadline.legal, as_of.day)
-    if as_of.day >= working_days_before(deadline.operational, DUE_SOON_WORKING_DAYS, days_off=days_off):
-        return Column.OPEN_DUE_SOON, 0
-    return Column.OPEN_IN_TIME, 0
+        return _Place(Column.OPEN_OVERDUE, days_after(deadline.legal, as_of.day), late_since=deadline.legal)
+    if as_of.day >= soon_on(deadline, calendar):
+        return _Place(Column.OPEN_DUE_SOON)
+    return _Place(Column.OPEN_IN_TIME)
+
+
+def soon_on(deadline: Deadline, calendar: WorkingCalendar) -> date:
+    """The first day on which a deadline is near."""
+    return calendar.shift(deadline.operational, -DUE_SOON_WORKING_DAYS)
 
 
 def _suspended_since(task: TaskFacts, as_of: AsOf) -> datetime | None:
@@ -158,26 +215,13 @@ def days_after(legal: date, day: date) -> int:
     return max(0, (day - legal).days)
 
 
-def working_days_before(day: date, count: int, *, days_off: Set[date] = NO_DAYS_OFF) -> date:
-    """The day that lies `count` working days before another. Weekends are off, and the days given."""
-    for _ in range(count):
-        for _ in range(_DAYS_OFF_IN_A_ROW_MAX):
-            day -= timedelta(days=1)
-            if day.weekday() < 5 and day not in days_off:
-                break
-    return day
-
-
-def _obstacles_open(task: TaskFacts, as_of: AsOf) -> int:
-    return sum(as_of.knows(one.received_at) and not as_of.knows(one.cleared_at) for one in task.obstacles)
-
-
-def _allocated(task: TaskFacts, as_of: AsOf) -> int:
-    """What was given and is still here: a transferred task's allocations went along to its successor."""
+def _allocated(task: TaskFacts, as_of: AsOf) -> tuple[int, int]:
+    """What was given and is still here, in all and by plan: a transferred task's allocations went to its successor."""
     if task.ended is not None and task.ended.how == "transferred" and as_of.knows(task.ended.received_at):
-        return 0
+        return 0, 0
     known = sorted((one for one in task.allocations if as_of.knows(one.received_at)), key=lambda one: one.received_at)
-    return sum({one.allocation_id: one.amount_vnd for one in known}.values())
+    last = {one.allocation_id: one for one in known}.values()
+    return sum(one.amount_vnd for one in last), sum(one.amount_vnd for one in last if one.assigned)
 
 
 def _disbursed(task: TaskFacts, as_of: AsOf) -> int:

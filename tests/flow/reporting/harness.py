@@ -1,14 +1,23 @@
 """Reporting with in-memory parts: records in, reports out."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.reporting.domain.periods import MONTHLY
-from services.reporting.handlers import Aggregation, Intake
+from services.reporting.counting import Counting
+from services.reporting.handlers import Aggregation
+from services.reporting.rules import Rulebook, read_rulebook
+from services.reporting.settings import Settings
 from shared.runtime.consuming import Received
 from tests.flow.reporting.memory import MemoryReportStore, MemoryShare, MemoryTopic
 from tests.unit.reporting.builders import at
+
+
+def rulebook() -> Rulebook:
+    """The rules where nothing else is said."""
+    fields = Settings.model_fields
+    return read_rulebook(fields["calendar_file"].default, fields["reporting_policy_file"].default)
 
 
 @dataclass(slots=True)
@@ -24,6 +33,12 @@ class FixedClock:
         return self.instant
 
 
+@asynccontextmanager
+async def _hold() -> AsyncIterator[None]:
+    """One task runs at a time here."""
+    yield
+
+
 @dataclass(slots=True)
 class Replica:
     """One replica; several may share a store and a topic."""
@@ -33,28 +48,31 @@ class Replica:
     share: MemoryShare = field(default_factory=MemoryShare)
     clock: FixedClock = field(default_factory=lambda: FixedClock(at("2024-10-11")))
     recheck_seconds: float = 60.0
-    intake: Intake = field(init=False)
+    rules: Rulebook = field(default_factory=rulebook)
+    counting: Counting = field(init=False)
     aggregation: Aggregation = field(init=False)
 
     def __post_init__(self) -> None:
-        self.intake = Intake(self.store)
         self.restart()
 
     def restart(self) -> None:
         """Forget what memory held."""
+        self.counting = Counting(self.store, self.share, self.clock, self.rules, hold=_hold)
         self.aggregation = Aggregation(
             self.store,
             self.share,
+            self.counting,
             self.topic,
             self.clock,
-            regime=MONTHLY,
+            self.rules,
             province_names={"H48": "Tỉnh Quảng Ngãi"},
             recheck_seconds=self.recheck_seconds,
+            publish_every_seconds=0.0,
         )
 
     async def receive(self, *records: Received) -> None:
         """A batch of records."""
-        await self.intake.on_records(records)
+        await self.counting.on_records(records)
 
     async def at(self, text: str) -> None:
         """Business time comes to a local instant, and the aggregation looks once."""

@@ -1,10 +1,13 @@
 """In-memory parts of reporting; tests/contract/test_reporting_store.py vouches for the store."""
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
 
-from services.reporting.domain.report import PROVINCE_SCOPE, Head, Report
-from services.reporting.ports import Kept, Message, PeriodRow
+from services.reporting.domain.ledger import Sums
+from services.reporting.domain.report import Head, LateFact, Report
+from services.reporting.domain.scopes import PROVINCE_SCOPE
+from services.reporting.ports import Counted, Entry, KeptTask, LedgerHead, Message, PeriodRow, Registry, Tally
 from shared.contracts.codec import Event, decode
 from shared.contracts.report_facts import ReportPublished
 
@@ -13,37 +16,57 @@ class MemoryReportStore:
     """Implements ports.Store."""
 
     def __init__(self) -> None:
-        self._tasks: dict[str, Kept] = {}
-        self._agencies: dict[str, Kept] = {}
-        self._changes: dict[str, int] = {}
+        self.tasks: dict[str, KeptTask] = {}
+        self._entries: dict[Registry, dict[str, Entry]] = {registry: {} for registry in Registry}
         self._progress: dict[int, datetime] = {}
+        self._epoch = 0
+        self._ledgers: dict[int, LedgerHead] = {}
+        self._portions: dict[tuple[int, str, date, int], Sums] = {}
+        self._late: dict[str, tuple[str, date, tuple[str, ...], datetime, LateFact]] = {}
         self._reports: dict[str, Report] = {}
         self._unpublished: set[str] = set()
 
-    async def keep_tasks(self, kept: Collection[Kept]) -> int:
-        return self._keep(self._tasks, kept)
+    async def counted(self, ids: Collection[str]) -> Mapping[str, Counted]:
+        return {one: _counted(self.tasks[one]) for one in ids if one in self.tasks}
 
-    async def keep_agencies(self, kept: Collection[Kept]) -> int:
-        return self._keep(self._agencies, kept)
+    async def keep_tasks(self, kept: Collection[KeptTask]) -> set[str]:
+        newer = {one.id: one for one in kept if one.id not in self.tasks or self.tasks[one.id].seq < one.seq}
+        self.tasks.update(newer)
+        return {one.id for one in kept} - newer.keys()
 
-    def _keep(self, known: dict[str, Kept], kept: Collection[Kept]) -> int:
+    async def scan(self, partitions: Collection[int]) -> AsyncIterator[list[Counted]]:
+        for one in list(self.tasks.values()):
+            if one.partition in partitions:
+                yield [_counted(one)]
+
+    async def snapshots(self, ids: Collection[str]) -> Mapping[str, str]:
+        return {one: self.tasks[one].snapshot for one in ids if one in self.tasks}
+
+    async def retrace(self, traced: Collection[Counted]) -> None:
+        for one in traced:
+            if self.tasks[one.id].seq == one.seq:
+                self.tasks[one.id] = replace(self.tasks[one.id], trace=one.trace, rules=one.rules)
+
+    async def tally(self, partitions: Collection[int]) -> Mapping[str, Tally]:
+        found: dict[str, Tally] = {}
+        for one in self.tasks.values():
+            if one.partition in partitions:
+                before = found.get(one.province, Tally())
+                found[one.province] = Tally(before.tasks + 1, before.seqs + one.seq)
+        return found
+
+    async def keep_entries(self, registry: Registry, kept: Collection[Entry]) -> int:
+        known = self._entries[registry]
         newer = [one for one in kept if one.id not in known or known[one.id].seq < one.seq]
         known.update({one.id: one for one in newer})
-        for province in {one.province for one in kept}:
-            self._changes[province] = self._changes.get(province, 0) + 1
         return len(newer)
 
-    async def provinces(self) -> Mapping[str, int]:
-        return dict(self._changes)
+    async def entries(self, registry: Registry, province: str) -> list[Entry]:
+        return [one for one in self._entries[registry].values() if one.province == province]
 
-    async def task_seqs(self, province: str) -> Mapping[str, int]:
-        return {one.id: one.seq for one in self._tasks.values() if one.province == province}
-
-    async def tasks(self, ids: Collection[str]) -> list[Kept]:
-        return [self._tasks[one] for one in ids if one in self._tasks]
-
-    async def agencies(self, province: str) -> list[Kept]:
-        return [one for one in self._agencies.values() if one.province == province]
+    async def tally_entries(self, registry: Registry, province: str) -> Tally:
+        some = await self.entries(registry, province)
+        return Tally(len(some), sum(one.seq for one in some))
 
     async def note_progress(self, times: Mapping[int, datetime]) -> None:
         for partition, instant in times.items():
@@ -51,6 +74,41 @@ class MemoryReportStore:
 
     async def progress(self) -> Mapping[int, datetime]:
         return dict(self._progress)
+
+    async def next_epoch(self) -> int:
+        self._epoch += 1
+        return self._epoch
+
+    async def write_ledger(self, head: LedgerHead, changed: Mapping[tuple[str, date], Sums]) -> None:
+        for (province, cut_off), sums in changed.items():
+            self._portions[head.epoch, province, cut_off, head.portions[province][cut_off]] = dict(sums)
+        self._ledgers[head.epoch] = head
+
+    async def ledgers(self) -> list[LedgerHead]:
+        return list(self._ledgers.values())
+
+    async def drop_ledgers(self, epochs: Collection[int]) -> None:
+        for epoch in epochs:
+            self._ledgers.pop(epoch, None)
+        self._portions = {key: sums for key, sums in self._portions.items() if key[0] not in epochs}
+
+    async def portions(
+        self, wanted: Collection[tuple[int, str, date, int]]
+    ) -> Mapping[tuple[int, str, date, int], Sums]:
+        return {one: dict(self._portions[one]) for one in wanted if one in self._portions}
+
+    async def note_late(
+        self, province: str, facts: Mapping[LateFact, tuple[date, tuple[str, ...]]], at: datetime
+    ) -> None:
+        for fact, (cut_off, scopes) in facts.items():
+            self._late.setdefault(f"{fact.task_id}:{fact.seq}", (province, cut_off, scopes, at, fact))
+
+    async def late(self, province: str, scope: str, *, until: date, since: datetime) -> list[LateFact]:
+        return [
+            fact
+            for of, cut_off, scopes, at, fact in self._late.values()
+            if of == province and scope in scopes and cut_off <= until and at >= since
+        ]
 
     async def heads(self, province: str) -> Mapping[str, Head]:
         return {key: report.head for key, report in self._reports.items() if report.province == province}
@@ -74,16 +132,24 @@ class MemoryReportStore:
             if self._reports[report.key].revision == report.revision:
                 self._unpublished.discard(report.key)
 
+    async def provinces(self) -> list[str]:
+        return sorted({one.province for one in self._reports.values() if one.scope == PROVINCE_SCOPE})
+
     async def periods(self, province: str) -> list[PeriodRow]:
-        found = [
-            PeriodRow(report.period, report.final)
-            for report in self._reports.values()
-            if report.province == province and report.scope == PROVINCE_SCOPE
-        ]
-        return sorted(found, key=lambda row: row.id, reverse=True)
+        found = [one for one in self._reports.values() if one.province == province and one.scope == PROVINCE_SCOPE]
+        found.sort(key=lambda one: one.period)
+        found.sort(key=lambda one: one.cut_off_on, reverse=True)
+        return [PeriodRow(one.period, one.final, one.kind) for one in found]
 
     async def reports(self, province: str, period: str) -> list[Report]:
         return [one for one in self._reports.values() if one.province == province and one.period == period]
+
+    async def report(self, key: str) -> Report | None:
+        return self._reports.get(key)
+
+
+def _counted(kept: KeptTask) -> Counted:
+    return Counted(kept.id, kept.seq, kept.province, kept.labels, kept.trace, kept.rules)
 
 
 class MemoryShare:
@@ -92,6 +158,8 @@ class MemoryShare:
     def __init__(self, partitions: int = 2) -> None:
         self._partitions = partitions
         self.known: dict[int, datetime] = {}
+        self.mine: frozenset[int] | None = None
+        """The partitions that this replica owns; None: all."""
         self.provinces: set[str] | None = None
         """What this replica owns; None: everything."""
 
@@ -99,8 +167,11 @@ class MemoryShare:
         """All partitions have come this far."""
         self.known = dict.fromkeys(range(self._partitions), instant)
 
+    def owned(self) -> frozenset[int]:
+        return self.mine if self.mine is not None else frozenset(range(self._partitions))
+
     async def times(self) -> Mapping[int, datetime]:
-        return dict(self.known)
+        return {partition: instant for partition, instant in self.known.items() if partition in self.owned()}
 
     async def partition_count(self) -> int:
         return self._partitions
@@ -121,7 +192,7 @@ class MemoryTopic:
             raise ConnectionError("the broker is away")
         self.events.extend(decode(one.topic, one.value) for one in messages)
 
-    def reports(self, scope: str = PROVINCE_SCOPE) -> list[ReportPublished]:
+    def reports(self, scope: str = PROVINCE_SCOPE, kind: str = "monthly") -> list[ReportPublished]:
         """What was published about a scope, in order."""
         found = [event.data for event in self.events]
-        return [one for one in found if isinstance(one, ReportPublished) and one.scope == scope]
+        return [one for one in found if isinstance(one, ReportPublished) and (one.scope, one.kind) == (scope, kind)]

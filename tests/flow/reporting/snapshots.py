@@ -1,10 +1,11 @@
 """What `tasks` publishes, for tests: say only what the test cares about. Times are local."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
 from shared.contracts.codec import decode, encode
-from shared.contracts.topics import AGENCIES, TASKS, Topic
+from shared.contracts.topics import AGENCIES, DIRECTIVES, INDICATORS, TASKS, Topic
 from shared.runtime.consuming import Received
 from tests.unit.reporting.builders import at
 
@@ -127,7 +128,7 @@ def rejected(task: dict[str, Any] | None) -> Received:
     return _received(TASKS, "dondoc.submission.rejected.v1", "rejected-1", "key", data)
 
 
-def registered(code: str, name: str, seq: int = 1, province: str = "H48") -> Received:
+def registered(code: str, name: str, seq: int = 1, province: str = "H48", groups: Sequence[str] = ()) -> Received:
     """`agency.changed`."""
     data = {
         "province": province,
@@ -135,7 +136,7 @@ def registered(code: str, name: str, seq: int = 1, province: str = "H48") -> Rec
         "seq": seq,
         "name": name,
         "role": "agency",
-        "groups": [],
+        "groups": list(groups),
         "valid_from": date(2024, 1, 1),
         "valid_to": None,
         "successors": [],
@@ -146,6 +147,66 @@ def registered(code: str, name: str, seq: int = 1, province: str = "H48") -> Rec
         "cause": a_cause("2024-10-01"),
     }
     return _received(AGENCIES, "dondoc.agency.changed.v1", f"{province}/{code}:{seq}", code, data)
+
+
+def directive(slug: str, *, number: str | None = None, seq: int = 1) -> Received:
+    """`directive.changed`."""
+    data = {
+        "province": "H48",
+        "directive": slug,
+        "seq": seq,
+        "revision": 1,
+        "kind": "TB",
+        "number": number,
+        "issuer": "UBND tỉnh",
+        "issued_on": date(2024, 10, 11),
+        "title": "Kết luận của Chủ tịch UBND tỉnh",
+        "obligations": [],
+        "issued": a_cause("2024-10-11"),
+        "cause": a_cause("2024-10-11"),
+        "revoked": None,
+        "revoked_document": None,
+        "revoked_reason": None,
+    }
+    return _received(DIRECTIVES, "dondoc.directive.changed.v1", f"H48/{slug}:{seq}", f"H48/{slug}", data)
+
+
+def indicator(
+    agency: str, code: str, period: str, numerator: int, denominator: int, *, received: str, target: str | None = None
+) -> Received:
+    """`indicator.changed`, reported once, with a general target where one is given."""
+    cause = a_cause(received)
+    document = {"number": "QĐ 1", "issued_on": "2024-01-05"}
+    data = {
+        "province": "H48",
+        "agency": agency,
+        "code": code,
+        "period": period,
+        "seq": 1,
+        "title": "Chi cho chuyển đổi số",
+        "numerator": str(numerator),
+        "denominator": str(denominator),
+        "data_source": "KBNN",
+        "reported_at": cause["received_at"],
+        "at_least_percent": target,
+        "target_document": document if target is not None else None,
+        "reports": [
+            {"numerator": str(numerator), "denominator": str(denominator), "data_source": "KBNN", "cause": cause}
+        ],
+        "targets": [
+            {
+                "at_least_percent": target,
+                "title": "Chi cho chuyển đổi số",
+                "document": document,
+                "general": True,
+                "cause": a_cause("2024-10-11"),
+            }
+        ]
+        if target is not None
+        else [],
+    }
+    key = f"H48/{agency}/{code}/{period}"
+    return _received(INDICATORS, "dondoc.indicator.changed.v1", f"{key}:1", key, data)
 
 
 def _received(topic: Topic, event_type: str, event_id: str, key: str, data: dict[str, Any]) -> Received:

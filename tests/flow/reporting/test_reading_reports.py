@@ -12,7 +12,7 @@ from deploy.local.issuer import Issuer
 from services.reporting import openapi
 from services.reporting.api import number, percent
 from services.reporting.app import build
-from services.reporting.domain.report import percent as ratio
+from services.reporting.domain.figures import percent as ratio
 from services.reporting.settings import Settings
 from shared.contracts.report_facts import ReportPublished
 from shared.runtime.settings import CredentialSettings
@@ -49,7 +49,7 @@ def client_of(replica: Replica) -> httpx.AsyncClient:
     )
 
 
-async def test_period_has_the_province_first_then_agencies_by_name(client: httpx.AsyncClient) -> None:
+async def test_period_has_the_province_first_then_each_kind_by_name(client: httpx.AsyncClient) -> None:
     answer = await client.get("/v1/reports/2024-11.json")
 
     assert answer.status_code == 200
@@ -57,23 +57,30 @@ async def test_period_has_the_province_first_then_agencies_by_name(client: httpx
     scopes = [ReportPublished.model_validate(scope) for scope in body.pop("scopes")]
     assert [scope.scope_name for scope in scopes] == [
         "Tỉnh Quảng Ngãi",
+        "Chưa phân nhóm",
         "Sở Thông tin và Truyền thông",
         "UBND huyện <Ba Tơ>",
         "UBND huyện Bình Sơn",
+        "TB-UBND-2024",
+        "Có thời hạn",
     ]
     assert body == {
         "province": "H48",
         "period": "2024-11",
-        "regime": "nd-09-2019-monthly",
+        "kind": "monthly",
+        "regime": "nd-09-2019",
         "starts_on": "2024-10-15",
         "cut_off_on": "2024-11-14",
+        "due_on": "2024-11-19",
         "final": True,
         "revision": 1,
     }
 
 
 async def test_rates_are_texts_with_two_decimals_or_null(client: httpx.AsyncClient) -> None:
-    province, sttt, _ba_to, binh_son = (await client.get("/v1/reports/2024-11.json?province=H48")).json()["scopes"]
+    scopes = (await client.get("/v1/reports/2024-11.json?province=H48")).json()["scopes"]
+    by_name = {scope["scope"]: scope for scope in scopes}
+    province, sttt, binh_son = by_name["province"], by_name["agency:H48.07"], by_name["agency:H48.21"]
 
     assert province["rates"] == {"on_time_of_due": "50.00", "done_of_all": "33.33"}
     assert sttt["rates"] == {"on_time_of_due": "0.00", "done_of_all": "0.00"}
@@ -88,6 +95,8 @@ async def test_rates_are_texts_with_two_decimals_or_null(client: httpx.AsyncClie
         ("/v1/reports/2024-09.json", 404, "unknown_period"),
         ("/v1/reports/2025-11.json", 404, "unknown_period"),
         ("/v1/reports/2024-11.json?province=H49", 404, "unknown_province"),
+        ("/v1/reports/2024-11.json?scope=county:1", 400, "malformed_scope"),
+        ("/v1/reports/2024-11.json?scope=agency:H48.99", 404, "unknown_scope"),
     ],
 )
 async def test_refusal_is_a_problem_with_a_code(client: httpx.AsyncClient, path: str, status: int, code: str) -> None:
@@ -97,6 +106,21 @@ async def test_refusal_is_a_problem_with_a_code(client: httpx.AsyncClient, path:
     problem = answer.json()
     assert (problem["status"], problem["code"]) == (status, code)
     assert problem["detail"].endswith(".")
+
+
+async def test_one_scope_is_answered_beside_the_province(client: httpx.AsyncClient) -> None:
+    body = (await client.get("/v1/reports/2024-Q4.json?scope=agency:H48.21")).json()
+
+    assert [scope["scope"] for scope in body["scopes"]] == ["province", "agency:H48.21"]
+    assert (body["kind"], body["final"], body["cut_off_on"]) == ("quarterly", False, "2024-12-14")
+
+
+async def test_each_figure_stands_beside_the_previous_period(client: httpx.AsyncClient) -> None:
+    (province, *_) = (await client.get("/v1/reports/2024-11.json")).json()["scopes"]
+
+    assert province["previous"]["period"] == "2024-10"
+    assert province["previous"]["totals"]["open_in_time"] == 2
+    assert province["year_before"] is None
 
 
 async def test_province_must_be_said_where_there_are_several(replica: Replica) -> None:
@@ -218,7 +242,8 @@ async def test_json_answers_as_the_openapi_says(client: httpx.AsyncClient) -> No
 
     schema = openapi.document()["components"]["schemas"]
     assert set(schema["PeriodReports"]["required"]) == set(body)
-    assert set(schema["ReportPublished"]["required"]) == set(body["scopes"][0])
+    assert set(schema["ReportPublished"]["required"]) <= set(body["scopes"][0])
+    assert set(schema["ReportPublished"]["properties"]) == set(body["scopes"][0])
 
 
 def visible(page: str) -> str:
@@ -277,5 +302,9 @@ async def test_who_may_not_read_reports_is_told_why(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-async def test_the_board_stays_open_until_it_has_a_login(closed_client: httpx.AsyncClient) -> None:
-    assert (await closed_client.get("/")).status_code == 200
+async def test_the_board_is_as_closed_as_the_reports(closed_client: httpx.AsyncClient, issuer: Issuer) -> None:
+    """How one gets in: test_login.py."""
+    token = issuer.mint("H48.22", "H48", ["reports:read"])
+
+    assert (await closed_client.get("/")).status_code == 503, "nobody said where to log in"
+    assert (await closed_client.get("/", headers={"cookie": f"dondoc={token}"})).status_code == 200

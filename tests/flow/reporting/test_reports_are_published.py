@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from services.reporting.domain.report import agency_scope
+from services.reporting.domain.scopes import agency_scope
 from tests.flow.reporting.harness import Replica
 from tests.flow.reporting.snapshots import a_snapshot, changed, registered, rejected
 from tests.unit.reporting.builders import at
@@ -35,11 +35,11 @@ async def test_key_and_id_of_a_report_are_its_own(replica: Replica) -> None:
     await replica.receive(changed(a_snapshot()))
     await replica.at("2024-10-12")
 
-    ids = [(event.envelope.id, event.envelope.subject) for event in replica.topic.events]
-    assert ids == [
-        (f"H48/2024-10/{STTTT}:1", f"H48/2024-10/{STTTT}"),
-        ("H48/2024-10/province:1", "H48/2024-10/province"),
-    ]
+    ids = {(event.envelope.id, event.envelope.subject) for event in replica.topic.events}
+    scopes = ("province", STTTT, "group:none", "directive:TB-UBND-2024", "category:dated")
+    periods = ("2024-W41", "2024-10", "2024-Q4", "2024-H2", "2024")
+    assert ids == {(f"H48/{period}/{scope}:1", f"H48/{period}/{scope}") for period in periods for scope in scopes}
+    assert len(replica.topic.events) == len(ids)
 
 
 async def test_time_alone_makes_a_task_overdue(replica: Replica) -> None:

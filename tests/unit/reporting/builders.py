@@ -2,7 +2,8 @@
 
 from datetime import date, datetime, timedelta
 
-from services.reporting.domain.facts import ICT, Deadline, End, Result, TaskFacts, start_of
+from services.reporting.domain.facts import Deadline, End, Result, TaskFacts
+from shared.workdays.calendar import ICT, start_of
 
 
 def at(text: str) -> datetime:

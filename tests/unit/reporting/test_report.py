@@ -6,7 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from services.reporting.domain.report import Figures, Head, Reason, Report, in_order, percent, revise, why_revise
+from services.reporting.domain.figures import Figures, percent
+from services.reporting.domain.periods import Kind
+from services.reporting.domain.report import BECAUSE_MAX, Head, LateFact, Reason, Report, amendment, revise, why_revise
+from services.reporting.domain.scopes import in_order, kind_of
 from tests.unit.reporting.builders import at
 
 BC_1270 = Figures(done_on_time=14_068, done_late=1_983, open_in_time=5_640, open_overdue=223)
@@ -16,12 +19,15 @@ def a_report(**different: object) -> Report:
     report = Report(
         province="H48",
         period="2024-11",
+        kind=Kind.MONTHLY,
         scope="agency:H48.07",
         scope_name="Sở Thông tin và Truyền thông",
         regime="nd-09-2019-monthly",
         starts_on=date(2024, 10, 15),
         cut_off_on=date(2024, 11, 14),
+        due_on=date(2024, 11, 19),
         final=False,
+        as_of=at("2024-11-10"),
         figures=BC_1270,
         computed_at=at("2024-11-10"),
     )
@@ -60,6 +66,8 @@ def test_percent_rounds_halves_up(part: int, whole: int, expected: str) -> None:
 def test_equal_figures_have_equal_hashes() -> None:
     assert a_report().figures.content_hash == replace(BC_1270).content_hash
     assert BC_1270.content_hash != replace(BC_1270, days_late=1).content_hash
+    assert a_report().content_hash == a_report(scope_name="another", computed_at=at("2024-11-12")).content_hash
+    assert a_report().content_hash != a_report(previous=Figures()).content_hash
 
 
 @pytest.mark.parametrize(
@@ -87,7 +95,7 @@ def test_equal_figures_have_equal_hashes() -> None:
     ],
 )
 def test_report_says_why_it_is_revised(name: str, last: Head | None, draft: Report, reason: Reason) -> None:
-    assert reason == why_revise(last, draft), name
+    assert reason == why_revise(last, draft, draft.content_hash), name
 
 
 def test_revision_grows_by_one() -> None:
@@ -106,7 +114,34 @@ def test_agencies_stand_in_vietnamese_alphabetical_order() -> None:
     reports = [a_report(scope=f"agency:A{number}", scope_name=name) for number, name in enumerate(names)]
     province = a_report(scope="province", scope_name="Tỉnh Quảng Ngãi")
 
-    ordered = [one.scope_name for one in in_order([*reports, province])]
+    names_of = {one.scope: one.scope_name for one in [*reports, province]}
+    ordered = [names_of[one] for one in in_order(names_of.items())]
 
     expected = ["Tỉnh Quảng Ngãi", "Ban Dân tộc", "Công an", "Đài PT-TH"]
     assert [*expected, "UBND huyện Ba Tơ", "UBND huyện Dung Quất", "UBND huyện Đức Phổ"] == ordered
+
+
+def test_amendment_names_what_changed_and_why() -> None:
+    before = a_report(final=True, previous=Figures())
+    after = replace(before, figures=replace(BC_1270, done_late=1_984, open_overdue=222), previous=Figures(done_late=1))
+    facts = [LateFact(f"task-{number}", 1, "applied", at("2024-11-01"), at("2024-11-20")) for number in range(60)]
+
+    found = amendment(before, after, facts)
+
+    assert found.changed == {
+        "done_late": (1_983, 1_984),
+        "open_overdue": (223, 222),
+        "previous.done_late": (0, 1),
+    }
+    assert (len(found.because), found.more) == (BECAUSE_MAX, 60 - BECAUSE_MAX)
+
+
+@pytest.mark.parametrize("name", ["province:x", "agency:", "agency", "", "county:1"])
+def test_other_texts_are_no_scope(name: str) -> None:
+    with pytest.raises(ValueError, match="a scope is province"):
+        kind_of(name)
+
+
+@pytest.mark.parametrize("name", ["province", "agency:H48.07", "group:@all", "group:none", "directive:A", "category:x"])
+def test_scopes(name: str) -> None:
+    assert name.startswith(kind_of(name).value)

@@ -6,17 +6,16 @@ from datetime import date, datetime, time
 import pytest
 
 from services.reporting.domain.facts import (
-    ICT,
     Allocation,
     Deadline,
     Disbursement,
     Obstacle,
     Suspension,
     TaskFacts,
-    start_of,
 )
-from services.reporting.domain.periods import MONTHLY
-from services.reporting.domain.schedule import AsOf, Column, Judgement, schedule_at, working_days_before
+from services.reporting.domain.periods import DECREE_09
+from services.reporting.domain.schedule import UNSTATED, AsOf, Column, Judgement, schedule_at
+from shared.workdays.calendar import ICT, WorkingCalendar, start_of
 from tests.unit.reporting.builders import a_deadline, a_result, a_task, an_end, at
 
 OCT_19 = a_deadline("2024-10-19")
@@ -196,7 +195,7 @@ def test_task_does_not_exist_before_it_was_received() -> None:
 
 def test_cut_off_counts_to_the_day_that_ends() -> None:
     """The 14th is over: its deadline has passed, by no full day yet, and what comes at midnight is the 15th's."""
-    closing = MONTHLY.period("2024-11").closing
+    closing = DECREE_09.period("2024-11").closing
 
     due_that_day = schedule_at(a_task(a_deadline("2024-11-14")), closing)
     due_in_october = schedule_at(a_task(OCT_19), closing)
@@ -205,17 +204,17 @@ def test_cut_off_counts_to_the_day_that_ends() -> None:
         a_task(OCT_19, results=(a_result("2024-11-14 23:59:59.999999", "accepted"),)), closing
     )
 
-    assert Judgement(Column.OPEN_OVERDUE, 0) == due_that_day
-    assert Judgement(Column.OPEN_OVERDUE, 26) == due_in_october
-    assert Judgement(Column.OPEN_OVERDUE, 26) == came_at_midnight
-    assert Judgement(Column.DONE_LATE, 26) == came_just_before
+    assert Judgement(Column.OPEN_OVERDUE, 0, date(2024, 11, 14), UNSTATED) == due_that_day
+    assert Judgement(Column.OPEN_OVERDUE, 26, date(2024, 10, 19), UNSTATED) == due_in_october
+    assert Judgement(Column.OPEN_OVERDUE, 26, date(2024, 10, 19), UNSTATED) == came_at_midnight
+    assert Judgement(Column.DONE_LATE, 26, None, UNSTATED) == came_just_before
 
 
 def test_retroactive_acceptance_does_not_change_what_was_known_at_the_cut_off() -> None:
     task = a_task(OCT_19, results=(a_result("2024-10-18", "accepted", "2024-11-20"),))
 
-    november = schedule_at(task, MONTHLY.period("2024-11").closing)
-    december = schedule_at(task, MONTHLY.period("2024-12").closing)
+    november = schedule_at(task, DECREE_09.period("2024-11").closing)
+    december = schedule_at(task, DECREE_09.period("2024-12").closing)
 
     assert Judgement(Column.OPEN_IN_TIME) == november
     assert Judgement(Column.DONE_ON_TIME) == december
@@ -226,22 +225,27 @@ def test_deadline_with_an_hour_passes_at_that_hour() -> None:
     task = a_task(Deadline(1, date(2024, 10, 18), date(2024, 10, 18), noon, False, at("2024-10-11")))
 
     assert Judgement(Column.OPEN_DUE_SOON) == judged(task, "2024-10-18 11:59")
-    assert Judgement(Column.OPEN_OVERDUE, 0) == judged(task, "2024-10-18 12:00")
+    assert Judgement(Column.OPEN_OVERDUE, 0, date(2024, 10, 18), UNSTATED) == judged(task, "2024-10-18 12:00")
 
 
-@pytest.mark.parametrize(
-    ("day", "days_off", "expected"),
-    [
-        ("2024-10-18", (), "2024-10-15"),
-        ("2024-10-21", (), "2024-10-16"),
-        ("2025-02-03", (), "2025-01-29"),
-        ("2025-02-03", ("2025-01-27", "2025-01-28", "2025-01-29", "2025-01-30", "2025-01-31"), "2025-01-22"),
-    ],
-)
-def test_working_days_skip_weekends_and_days_off(day: str, days_off: tuple[str, ...], expected: str) -> None:
-    off = {date.fromisoformat(one) for one in days_off}
+def test_days_off_bring_a_deadline_near_sooner() -> None:
+    task = a_task(a_deadline("2025-02-03"))
+    tet = WorkingCalendar.of([date(2025, 1, day) for day in range(27, 32)], (), "Tết 2025")
+    near = {
+        day: (
+            schedule_at(task, AsOf(at(day))).column,  # type: ignore[union-attr]
+            schedule_at(task, AsOf(at(day)), calendar=tet).column,  # type: ignore[union-attr]
+        )
+        for day in ("2025-01-21", "2025-01-22", "2025-01-28", "2025-01-29")
+    }
 
-    assert date.fromisoformat(expected) == working_days_before(date.fromisoformat(day), 3, days_off=off)
+    in_time, soon = Column.OPEN_IN_TIME, Column.OPEN_DUE_SOON
+    assert near == {
+        "2025-01-21": (in_time, in_time),
+        "2025-01-22": (in_time, soon),
+        "2025-01-28": (in_time, soon),
+        "2025-01-29": (soon, soon),
+    }
 
 
 def test_what_comes_along_with_the_column() -> None:
@@ -268,7 +272,18 @@ def test_what_comes_along_with_the_column() -> None:
         ),
     )
 
-    expected = Judgement(Column.OPEN_IN_TIME, extended=True, obstacles_open=2, allocated_vnd=800, disbursed_vnd=350)
+    expected = Judgement(
+        Column.OPEN_IN_TIME,
+        extended=True,
+        extensions_granted=1,
+        obstacles_open=2,
+        obstacles_raised=3,
+        obstacles_cleared=1,
+        funded=True,
+        allocated_vnd=800,
+        assigned_vnd=800,
+        disbursed_vnd=350,
+    )
     assert expected == judged(task, "2024-11-10")
 
 

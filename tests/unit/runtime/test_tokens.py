@@ -389,3 +389,43 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(jws, "deserialize_compact", counted)
     return checks
+
+
+# -- other JWTs of the issuer --------------------------------------------------------------------------------------
+
+ID_TYPES = frozenset({"", "jwt"})
+
+
+@pytest.mark.parametrize("header", [{"typ": "JWT", "alg": "ES256", "kid": "ec"}, {"alg": "ES256", "kid": "ec"}])
+def test_an_id_token_says_what_stands_in_it_and_opens_nothing(bench: Bench, header: dict[str, Any]) -> None:
+    token = signed({"nonce": "n"}, header)
+
+    assert bench.verify.claims(token, types=ID_TYPES) == {"nonce": "n"}
+    assert bench.code(signed(claims(), header)) is TokenFault.MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("token", "fault"),
+    [
+        (signed(claims()), TokenFault.MALFORMED),
+        (signed({}, {"alg": "ES256", "kid": "ec"}, STRANGER), TokenFault.BAD_SIGNATURE),
+        (signed({}, {"alg": "ES256", "kid": "new"}), TokenFault.UNKNOWN_KEY),
+        (signed(b"[]", {"alg": "ES256", "kid": "ec"}), TokenFault.MALFORMED),
+        (f"{part({'alg': 'none'})}.{part({})}.", TokenFault.BAD_SIGNATURE),
+        ("", TokenFault.MALFORMED),
+    ],
+)
+def test_what_is_no_id_token_of_the_issuer_says_nothing(bench: Bench, token: str, fault: TokenFault) -> None:
+    with pytest.raises(TokenRefusedError) as refused:
+        bench.verify.claims(token, types=ID_TYPES)
+
+    assert refused.value.fault is fault
+
+
+def test_without_keys_an_id_token_says_nothing_yet(bench: Bench) -> None:
+    bench.path.unlink()
+    bench.restart()
+
+    with pytest.raises(TokenRefusedError) as refused:
+        bench.verify.claims(signed({}, {"alg": "ES256", "kid": "ec"}), types=ID_TYPES)
+    assert refused.value.fault is TokenFault.KEYS_MISSING

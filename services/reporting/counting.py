@@ -1,0 +1,276 @@
+"""Counting: snapshots come in, are kept, and go into the ledgers of this replica; ledgers are written for publishing.
+
+A ledger lives in memory and is made from what is kept whenever the share of partitions changes. What it holds is what
+the database holds: every batch is kept first and counted then, and versions are tallied against each other before
+anything is closed. Whatever goes wrong in between, the ledger is thrown away and made again.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Protocol
+
+import structlog
+
+from services.reporting import metrics, wire
+from services.reporting.domain.indicators import Benchmark
+from services.reporting.domain.ledger import Ledger
+from services.reporting.domain.periods import Regime
+from services.reporting.domain.report import LateFact
+from services.reporting.domain.schedule import AsOf
+from services.reporting.domain.trace import NOTHING, Moment, difference, moment
+from services.reporting.ports import Counted, Entry, KeptTask, LedgerHead, Registry, Share, Store, Tally
+from shared.contracts.topics import TASKS
+from shared.runtime.clock import Clock
+from shared.runtime.consuming import Received
+from shared.workdays.calendar import WorkingCalendar, local_day
+
+log = structlog.get_logger()
+
+
+class Rules(Protocol):
+    """What holds for a province."""
+
+    def calendar(self, province: str) -> WorkingCalendar:
+        """Its working days."""
+        ...
+
+    def regime(self, province: str) -> Regime:
+        """Its reporting periods."""
+        ...
+
+    def benchmarks(self, province: str) -> Sequence[Benchmark]:
+        """What its indicators are compared with."""
+        ...
+
+
+@dataclass(slots=True)
+class _Count:
+    """What memory holds of some partitions. All of it can be made again."""
+
+    epoch: int
+    partitions: frozenset[int]
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
+    tallies: Counter[str] = field(default_factory=Counter)
+    seqs: Counter[str] = field(default_factory=Counter)
+    versions: dict[str, dict[date, int]] = field(default_factory=dict)
+    closed_until: dict[str, date] = field(default_factory=dict)
+    """Province → the last cut-off before which everything was tallied."""
+    written: Moment | None = None
+
+    def tally(self) -> dict[str, Tally]:
+        """How many tasks of each province, and the sum of their versions."""
+        return {province: Tally(count, self.seqs[province]) for province, count in self.tallies.items()}
+
+
+class Counting:
+    """Keeps what comes in and counts it."""
+
+    def __init__(
+        self,
+        store: Store,
+        share: Share,
+        clock: Clock,
+        rules: Rules,
+        *,
+        hold: Callable[[], AbstractAsyncContextManager[None]],
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`hold`: entered, no batch is applied. `beat`: says that a long reading makes progress."""
+        self._store = store
+        self._share = share
+        self._clock = clock
+        self._rules = rules
+        self._hold = hold
+        self._beat = beat
+        self._count: _Count | None = None
+
+    # -- records ---------------------------------------------------------------------------------------------------
+
+    async def on_records(self, records: Sequence[Received]) -> None:
+        """Keep what the records show, then count it. Told twice, or in another order, the same is kept."""
+        await self._keep_entries([found for one in records if one.topic != TASKS.name and (found := wire.entry(one))])
+        await self._keep_tasks([one for one in records if one.topic == TASKS.name])
+
+    async def _keep_entries(self, entries: Sequence[tuple[Registry, Entry]]) -> None:
+        for registry in Registry:
+            newest = {
+                entry.id: entry
+                for entry in sorted((one for which, one in entries if which is registry), key=lambda one: one.seq)
+            }
+            if newest:
+                newer = await self._store.keep_entries(registry, newest.values())
+                _tell(registry.value, len(newest), newer)
+
+    async def _keep_tasks(self, records: Sequence[Received]) -> None:
+        newest: dict[str, tuple[Received, KeptTask]] = {}
+        latest: dict[str, int] = {}
+        for one in records:
+            task = wire.snapshot_of(one)
+            if task is not None and task.seq > latest.get(task.task_id, -1):
+                latest[task.task_id] = task.seq
+                newest[task.task_id] = (one, wire.kept_task(one, task, self._rules.calendar(task.province)))
+        if not newest:
+            return
+        count = self._count
+        known = await self._store.counted(list(newest)) if count is not None else {}
+        newer = {
+            task_id: pair
+            for task_id, pair in newest.items()
+            if task_id not in known or known[task_id].seq < pair[1].seq
+        }
+        _tell("task", len(newest), len(newer))
+        try:
+            refused = await self._store.keep_tasks([kept for _, kept in newer.values()]) if newer else set()
+        except BaseException:
+            # Some may be written. The batch comes again, and what is counted is made from what is kept.
+            self.forget("not_known")
+            raise
+        if count is None or count is not self._count:
+            return
+        if refused or any(kept.partition not in count.partitions for _, kept in newer.values()):
+            self.forget("others_write")
+            return
+        late: dict[str, dict[LateFact, tuple[date, tuple[str, ...]]]] = {}
+        for record, kept in newer.values():
+            before = known.get(kept.id)
+            first = self._add(count, before, kept)
+            closed = self._is_closed(count, kept.province, first)
+            if closed is not None:
+                task = wire.snapshot_of(record)
+                assert task is not None, "it was kept"
+                late.setdefault(kept.province, {})[wire.late_fact(record, task)] = (closed, kept.labels.scopes())
+        for province, facts in late.items():
+            await self._store.note_late(province, facts, self._clock.now())
+
+    def _add(self, count: _Count, before: Counted | None, after: Counted | KeptTask) -> Moment | None:
+        """Count a task anew. Returns the first moment at which it makes a difference."""
+        ledger = count.ledgers.get(after.province)
+        if ledger is None:
+            ledger = count.ledgers[after.province] = Ledger(self._rules.regime(after.province))
+        ledger.put((before.labels, before.trace) if before is not None else None, (after.labels, after.trace))
+        count.tallies[after.province] += before is None
+        count.seqs[after.province] += after.seq - (before.seq if before is not None else 0)
+        if before is not None and before.labels != after.labels:
+            return min((one.at for one in (*before.trace.steps, *after.trace.steps)), default=None)
+        old = before.trace if before is not None else NOTHING
+        return min((step.at for step in difference(old, after.trace)), default=None)
+
+    def _is_closed(self, count: _Count, province: str, first: Moment | None) -> date | None:
+        """The first closed cut-off that a change touches; None: it touches none."""
+        closed_until = count.closed_until.get(province)
+        if first is None or closed_until is None:
+            return None
+        cut_off = count.ledgers[province].cut_off(first)
+        return cut_off if cut_off <= closed_until else None
+
+    def forget(self, why: str) -> None:
+        """What memory holds is not what is kept, or will not be: make it again."""
+        if self._count is not None:
+            log.info("ledger.forgotten", reason=why, epoch=self._count.epoch)
+            metrics.LEDGERS_FORGOTTEN.labels(why).inc()
+        self._count = None
+
+    # -- ledgers ---------------------------------------------------------------------------------------------------
+
+    async def turn(self, reached: datetime | None) -> None:
+        """Bring the ledgers up to a business time that all partitions have reached, and write what changed."""
+        owned = self._share.owned()
+        if self._count is not None and self._count.partitions != owned:
+            self.forget("share")
+        if self._count is None:
+            if not owned:
+                return
+            async with self._hold():
+                await self._make(self._share.owned())
+        if reached is not None:
+            await self._advance(reached)
+
+    async def _make(self, partitions: frozenset[int]) -> None:
+        count = _Count(await self._store.next_epoch(), partitions)
+        async for some in self._store.scan(partitions):
+            self._beat()
+            for one in await self._by_rules_of_today(some):
+                self._add(count, None, one)
+            await asyncio.sleep(0)
+        self._count = count
+        log.info("ledger.made", epoch=count.epoch, partitions=len(partitions), tasks=count.tallies.total())
+        metrics.LEDGERS_MADE.inc()
+
+    async def _by_rules_of_today(self, some: Sequence[Counted]) -> Sequence[Counted]:
+        """A changed calendar changes which days are near a deadline: such traces are made anew, and kept."""
+        calendars = {one.province: self._rules.calendar(one.province) for one in some}
+        rules = {province: wire.trace_rules(calendar) for province, calendar in calendars.items()}
+        old = {one.id for one in some if one.rules != rules[one.province]}
+        if not old:
+            return some
+        snapshots = await self._store.snapshots(old)
+        traced = {
+            one.id: replace(
+                one, trace=wire.retraced(snapshots[one.id], calendars[one.province]), rules=rules[one.province]
+            )
+            for one in some
+            if one.id in old
+        }
+        await self._store.retrace(traced.values())
+        return [traced.get(one.id, one) for one in some]
+
+    async def _advance(self, reached: datetime) -> None:
+        count = self._count
+        if count is None:
+            return
+        to = moment(AsOf(reached))
+        day = local_day(reached)
+        closes = {
+            province: last
+            for province, ledger in count.ledgers.items()
+            if (last := ledger.last_cut_off_before(day)) != count.closed_until.get(province)
+        }
+        if closes and not await self.check():
+            return
+        for ledger in count.ledgers.values():
+            ledger.advance(to)
+        count.closed_until |= closes
+        changed = {
+            (province, cut_off) for province, ledger in count.ledgers.items() for cut_off in ledger.take_changed()
+        }
+        if not changed and count.written is not None and not closes and to - count.written < _QUIET:
+            return
+        for province, cut_off in changed:
+            versions = count.versions.setdefault(province, {})
+            versions[cut_off] = versions.get(cut_off, 0) + 1
+        head = LedgerHead(count.epoch, count.partitions, to, {one: dict(some) for one, some in count.versions.items()})
+        portions = {
+            (province, cut_off): dict(count.ledgers[province].portions().get(cut_off, {}))
+            for province, cut_off in changed
+        }
+        try:
+            await self._store.write_ledger(head, portions)
+        except BaseException:
+            self.forget("not_known")
+            raise
+        count.written = to
+
+    async def check(self) -> bool:
+        """Compare versions with what is kept; where they differ, forget. Nothing is applied meanwhile."""
+        async with self._hold():
+            count = self._count
+            if count is None:
+                return False
+            kept = {one: tally for one, tally in (await self._store.tally(count.partitions)).items() if tally.tasks}
+            if kept != count.tally():
+                self.forget("tally")
+                return False
+            return True
+
+
+_QUIET: Moment = 2 * 60 * 1_000_000
+"""Without a change, how far time has come is written again only after so much of it (a minute)."""
+
+
+def _tell(kind: str, offered: int, newer: int) -> None:
+    metrics.FACTS.labels(kind, "kept").inc(newer)
+    metrics.FACTS.labels(kind, "stale").inc(offered - newer)
