@@ -72,12 +72,16 @@ class _Province:
     heads: dict[str, Head]
     opened: float
     names: Names
+    reported: dict[str, set[str]] = field(default_factory=dict)
+    """Period → scopes that have a report."""
     indicators: list[Indicator] = field(default_factory=list)
     registry: tuple[tuple[int, int], ...] | None = None
     portions: dict[tuple[int, date], tuple[int, Sums]] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     """Ids of periods whose final reports were looked at since `portions` last changed at or before their cut-off."""
     looked: float = 0.0
+    stale: bool = True
+    """Something came in that no report has been computed from yet."""
     day: date | None = None
 
     def scopes(self, period: Period, book: "Book", *, final: bool) -> Mapping[str, tuple[str, ...]]:
@@ -87,12 +91,19 @@ class _Province:
         """
         plain = book.at(period.cut_off_on if final else None)
         groups = dict(groups_of(self.names.groups, plain))
-        if final:
-            for one in {scope for key in self.heads if (scope := _group_in(key)) is not None} | groups.keys():
-                head = self.heads.get(f"{self.province}/{period.id}/{one}")
-                if head is not None and head.final:
-                    groups[one] = head.members
-        return dict.fromkeys(plain, ()) | groups
+        # A scope that has lost its last task has a report all the same: it says so.
+        reported = dict.fromkeys(self.reported.get(period.id, ()), ())
+        for one in reported.keys() | groups.keys():
+            head = self.heads.get(f"{self.province}/{period.id}/{one}")
+            if kind_of(one) is ScopeKind.GROUP and head is not None and (head.final or one not in groups):
+                groups[one] = head.members
+        return reported | dict.fromkeys(plain, ()) | groups
+
+    def note(self, key: str, head: Head) -> None:
+        """A report stands so from now on."""
+        _, period, one = key.split("/", 2)
+        self.heads[key] = head
+        self.reported.setdefault(period, set()).add(one)
 
 
 def in_force(heads: Iterable[LedgerHead], partitions: int) -> list[LedgerHead] | None:
@@ -144,9 +155,12 @@ class Aggregation:
         await self._counting.turn(reached)
         if reached is None:
             return
-        chosen = in_force(await self._store.ledgers(), await self._share.partition_count())
+        heads = await self._store.ledgers()
+        chosen = in_force(heads, await self._share.partition_count())
         if chosen is None:
             return
+        if passed_over := [head.epoch for head in heads if head not in chosen]:
+            await self._store.drop_ledgers(passed_over)
         found = sorted({province for head in chosen for province in head.portions})
         own = [province for province in found if await self._share.owns(province)]
         fresh_since = time.monotonic() - self._recheck_seconds
@@ -182,36 +196,39 @@ class Aggregation:
         """
         known = self._provinces.get(province)
         if known is None:
-            heads = dict(await self._store.heads(province))
             names = Names(self._province_names.get(province, province))
-            known = self._provinces[province] = _Province(province, heads, time.monotonic(), names)
+            known = self._provinces[province] = _Province(province, {}, time.monotonic(), names)
+            for key, head in (await self._store.heads(province)).items():
+                known.note(key, head)
         as_of = AsOf(_instant(min(head.reached for head in chosen)))
+        latest = AsOf(_instant(max(head.reached for head in chosen))).day
         regime = self._rules.regime(province)
         fetched = await self._fetch(province, known, chosen)
         if fetched is None or not known.portions:
             return False
+        known.stale |= fetched
         first = min(cut_off for _, cut_off in known.portions)
         ended = _ended(regime, first, as_of)
         closes = any(one not in known.closed for one in ended)
         due = time.monotonic() - known.looked >= self._publish_every_seconds
         if not closes and not due:
             return False
-        named = await self._read_registry(province, known)
-        if not (closes or fetched or named or known.day != as_of.day):
+        known.stale |= await self._read_registry(province, known)
+        if not (closes or known.stale or known.day != as_of.day):
             return False
         began = time.perf_counter()
         computed_at = self._clock.now()
         # In a thread: thousands of scopes over years of periods must not keep the heartbeats waiting.
-        drafts = await asyncio.to_thread(self._drafts, province, known, regime, as_of, computed_at)
+        drafts = await asyncio.to_thread(self._drafts, province, known, regime, as_of, latest, computed_at)
         revisions = [await self._amended(one, reason) for one, reason in _revisions(known.heads, drafts)]
         if revisions and not await self._store.save_reports(revisions):
             del self._provinces[province]
             metrics.LOST_RACES.inc()
             return True
         for report in revisions:
-            known.heads[report.key] = report.head
+            known.note(report.key, report.head)
         known.closed |= set(ended)
-        known.looked, known.day = time.monotonic(), as_of.day
+        known.looked, known.stale, known.day = time.monotonic(), False, as_of.day
         metrics.AGGREGATION_SECONDS.observe(time.perf_counter() - began)
         return bool(revisions)
 
@@ -262,9 +279,9 @@ class Aggregation:
         return True
 
     def _drafts(
-        self, province: str, known: _Province, regime: Regime, as_of: AsOf, computed_at: datetime
+        self, province: str, known: _Province, regime: Regime, as_of: AsOf, latest: date, computed_at: datetime
     ) -> list[Report]:
-        book = Book(known.portions, as_of)
+        book = Book(known.portions, regime.cut_off_after(as_of.day), latest)
         benchmarks = self._rules.benchmarks(province)
         drafts = []
         for period in _periods(regime, book.first, as_of):
@@ -275,9 +292,7 @@ class Aggregation:
             indicators = Shown(known.indicators, seen, benchmarks)
             earlier = (regime.before(period), regime.year_before(period))
             for one, members in known.scopes(period, book, final=final).items():
-                figures = book.of(one, members, period.cut_off_on if final else None)
-                if figures is None:
-                    continue
+                figures = book.of(one, members, period.cut_off_on if final else None) or Figures()
                 before, last_year = (
                     book.of(one, members, other.cut_off_on) if other is not None else None for other in earlier
                 )
@@ -315,9 +330,14 @@ class Aggregation:
             return report
         before = await self._store.report(report.key)
         assert before is not None, "what is amended was there"
-        facts = await self._store.late(
-            report.province, report.scope, until=report.cut_off_on, since=before.computed_at - LATE_MARGIN
-        )
+        since = before.computed_at - LATE_MARGIN
+        # Facts are noted with the agency; a group is its agencies.
+        scopes = [agency_scope(code) for code in report.members] or [report.scope]
+        facts = [
+            fact
+            for one in scopes
+            for fact in await self._store.late(report.province, one, until=report.cut_off_on, since=since)
+        ]
         told = set(before.amendment.because) if before.amendment is not None else set()
         return replace(report, amendment=amendment(before, report, [one for one in facts if one not in told]))
 
@@ -334,13 +354,19 @@ class Aggregation:
 class Book:
     """The figures of every scope as of any cut-off, and as of now, from the portions of all ledgers."""
 
-    def __init__(self, portions: Mapping[tuple[int, date], tuple[int, Sums]], as_of: AsOf) -> None:
+    def __init__(self, portions: Mapping[tuple[int, date], tuple[int, Sums]], next_cut_off: date, latest: date) -> None:
+        """`next_cut_off`: the one that lies ahead of all ledgers. `latest`: the day that the foremost has come to.
+
+        Ledgers are written a moment apart. As of a cut-off that all have passed they are exact; as of now they are as
+        close as those moments, and one that has passed the next cut-off already is not looked at beyond it.
+        """
         by_ledger: dict[int, dict[date, Sums]] = {}
         for (epoch, cut_off), (_, sums) in portions.items():
             by_ledger.setdefault(epoch, {})[cut_off] = sums
         self._sums = list(running_sums(added_up(list(by_ledger.values()))))
         self._cut_offs = [cut_off for cut_off, _ in self._sums]
-        self._day = as_of.day
+        self._next_cut_off = next_cut_off
+        self._day = min(latest, next_cut_off)
         self._figures: dict[date | None, dict[str, Figures]] = {}
 
     @property
@@ -351,7 +377,7 @@ class Book:
     def at(self, cut_off: date | None) -> Mapping[str, Figures]:
         """As of the end of a day; None: as of now. By scope, without groups."""
         if cut_off not in self._figures:
-            place = len(self._sums) if cut_off is None else bisect_right(self._cut_offs, cut_off)
+            place = bisect_right(self._cut_offs, self._next_cut_off if cut_off is None else cut_off)
             sums = self._sums[place - 1][1] if place else {}
             day = self._day if cut_off is None else cut_off
             found = self._figures[cut_off] = {one: unpacked(total, day) for one, total in sums.items()}
@@ -401,12 +427,6 @@ def _periods(regime: Regime, first: date, as_of: AsOf) -> list[Period]:
 def _ended(regime: Regime, first: date, as_of: AsOf) -> list[str]:
     """The ids of those that are over."""
     return [period.id for period in _periods(regime, first, as_of) if period.ends_at <= as_of.instant]
-
-
-def _group_in(key: str) -> str | None:
-    """The group that a report's key is on."""
-    _, mark, name = key.partition("/group:")
-    return f"group:{name}" if mark else None
 
 
 def _revisions(heads: Mapping[str, Head], drafts: Iterable[Report]) -> Iterator[tuple[Report, Reason]]:

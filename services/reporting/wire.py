@@ -21,7 +21,7 @@ from shared.contracts import report_facts as shown
 from shared.contracts.codec import encode
 from shared.contracts.registry_facts import AgencyChanged, DirectiveChanged, IndicatorValue
 from shared.contracts.report_facts import ReportPublished
-from shared.contracts.task_facts import Cause, SubmissionRejected, TaskChanged, TaskSnapshot
+from shared.contracts.task_facts import Cause, DeadlineVersion, SubmissionRejected, TaskChanged, TaskSnapshot
 from shared.contracts.topics import (
     AGENCIES,
     DIRECTIVES,
@@ -146,7 +146,7 @@ def task_facts(task: TaskSnapshot) -> facts.TaskFacts:
                 legal=one.legal,
                 operational=one.operational,
                 due_at=one.due_at,
-                granted=one.given_by == "extension" or (one.given_by == "directive" and one.document is not None),
+                granted=_granted(one),
                 received_at=one.cause.received_at,
                 suspended_days=one.policy in _SUSPENDED,
             )
@@ -180,6 +180,13 @@ def task_facts(task: TaskSnapshot) -> facts.TaskFacts:
         suspensions=tuple(facts.Suspension(one.cause.received_at, _received(one.resumed)) for one in task.suspensions),
         ended=facts.End(task.ended.how, task.ended.cause.received_at) if task.ended is not None else None,
     )
+
+
+def _granted(one: DeadlineVersion) -> bool:
+    """Whether a version gives more time by a document. One that a changed calendar moved was granted before."""
+    if one.cause.actor == "clock":
+        return False
+    return one.given_by == "extension" or (one.given_by == "directive" and one.document is not None)
 
 
 def _received(cause: Cause | None) -> datetime | None:

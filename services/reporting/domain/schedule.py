@@ -178,7 +178,9 @@ def _place(task: TaskFacts, deadline: Deadline | None, as_of: AsOf, calendar: Wo
             return _Place(Column.OPEN_OVERDUE, days_after(deadline.legal, local_day(stands_at)))
         return _Place(Column.OPEN_IN_TIME)
     if as_of.instant >= deadline.due_at:
-        return _Place(Column.OPEN_OVERDUE, days_after(deadline.legal, as_of.day), late_since=deadline.legal)
+        # A resumption may end the time before the legal day: then no day is counted until that day has come.
+        since = deadline.legal if as_of.day >= deadline.legal else None
+        return _Place(Column.OPEN_OVERDUE, days_after(deadline.legal, as_of.day), late_since=since)
     if as_of.day >= soon_on(deadline, calendar):
         return _Place(Column.OPEN_DUE_SOON)
     return _Place(Column.OPEN_IN_TIME)
@@ -231,6 +233,7 @@ def _disbursed(task: TaskFacts, as_of: AsOf) -> int:
     """
     if task.ended is not None and task.ended.how == "transferred" and as_of.knows(task.ended.received_at):
         return 0
-    known = [one for one in task.disbursements if as_of.knows(one.received_at)]
+    # Of two received at once the later in the list counts; max takes the first that it meets.
+    known = [one for one in reversed(task.disbursements) if as_of.knows(one.received_at)]
     latest = max(known, key=lambda one: (one.as_of, one.received_at), default=None)
     return latest.cumulative_vnd if latest is not None else 0

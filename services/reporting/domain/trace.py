@@ -90,6 +90,8 @@ def _looks(task: TaskFacts, calendar: WorkingCalendar) -> Sequence[AsOf]:
     for deadline in task.deadlines:
         received.add(start_of(soon_on(deadline, calendar)))
         passed.add(deadline.due_at)
+        if deadline.due_at < (legal := start_of(deadline.legal)):
+            received.add(legal)
     looks = [AsOf(one) for one in received] + [AsOf(one, day_ends=True) for one in passed]
     return sorted(looks, key=moment)
 

@@ -16,7 +16,7 @@ from services.reporting.domain.schedule import AsOf
 from services.reporting.ports import KeptTask
 from services.reporting.rules import Rulebook, Rules
 from services.reporting.wire import snapshot_of, task_facts, totals
-from shared.contracts.report_facts import ReportPublished
+from shared.contracts.report_facts import ReportPublished, Totals
 from shared.runtime.consuming import Received
 from shared.workdays.calendar import WorkingCalendar
 from tests.flow.reporting.harness import Replica
@@ -32,7 +32,7 @@ def on(partition: int, record: Received) -> Received:
     return record._replace(partition=partition)
 
 
-def plainly(records: Collection[Received], reached: str, replica: Replica) -> dict[str, tuple[bool, object, int]]:
+def plainly(records: Collection[Received], reached: str, replica: Replica) -> dict[str, tuple[bool, Totals, int]]:
     """Report key → final, totals and days late, from all facts at once. Groups are left out."""
     tasks: dict[str, TaskFacts] = {}
     for record in records:
@@ -42,7 +42,7 @@ def plainly(records: Collection[Received], reached: str, replica: Replica) -> di
             tasks[task.task_id] = task_facts(task)
     calendar = replica.rules.calendar("H48")
     first = min(task.assigned_at for task in tasks.values())
-    found: dict[str, tuple[bool, object, int]] = {}
+    found: dict[str, tuple[bool, Totals, int]] = {}
     for kind in Kind:
         for period in DECREE_09.between(kind, first, at(reached)):
             final = period.ends_at <= at(reached)
@@ -51,14 +51,14 @@ def plainly(records: Collection[Received], reached: str, replica: Replica) -> di
     return found
 
 
-def latest(replica: Replica) -> dict[str, tuple[bool, object, int]]:
-    """The last word on each report, without groups."""
-    found: dict[str, tuple[bool, object, int]] = {}
+def latest(replica: Replica) -> dict[str, tuple[bool, Totals, int]]:
+    """The last word on each report, without groups, and without scopes that say that they lost their last task."""
+    found: dict[str, tuple[bool, Totals, int]] = {}
     for event in replica.topic.events:
         one = event.data
         if isinstance(one, ReportPublished) and not one.scope.startswith("group:"):
             found[f"{one.province}/{one.period}/{one.scope}"] = (one.final, one.totals, one.days_late)
-    return found
+    return {key: one for key, one in found.items() if one[1].total or one[1].ended_without_result}
 
 
 def some_tasks(count: int = 12) -> list[Received]:
@@ -203,6 +203,66 @@ async def test_amendment_says_what_changed_and_why() -> None:
     assert [(one.task_id, one.seq) for one in amended.amendment.because] == [("H48/TB-UBND-2024/II.2.g/H48.07", 2)]
     first = next(one for one in replica.topic.reports() if one.period == "2024-11" and one.revision == 1)
     assert first.amendment is None
+
+
+async def test_amendment_of_a_group_names_the_facts_of_its_agencies() -> None:
+    replica = Replica()
+    await replica.receive(changed(a_snapshot(1)), registered("H48.07", "Sở TT&TT", groups=["@departments"]))
+    await replica.at("2024-11-20")
+    await replica.receive(changed(a_snapshot(2, result="2024-11-10", accepted="2024-11-12")))
+    await replica.at("2024-11-20 09:00")
+
+    (amended,) = [one for one in replica.topic.reports("group:@departments") if one.amendment is not None]
+    assert amended.amendment is not None
+    assert [one.seq for one in amended.amendment.because] == [2]
+
+
+async def test_ledgers_of_replicas_gone_are_thrown_away() -> None:
+    replica = Replica()
+    await replica.receive(*some_tasks())
+    for day in ("2024-10-20", "2024-10-21", "2024-10-22"):
+        replica.restart()
+        await replica.at(day)
+
+    assert [head.epoch for head in await replica.store.ledgers()] == [3]
+
+
+async def test_change_within_the_interval_is_published_once_it_is_over() -> None:
+    """INVARIANT: the last change is published, although nothing comes after it."""
+    replica = Replica(publish_every_seconds=0.3)
+    await replica.receive(changed(a_snapshot(1)))
+    await replica.at("2024-10-12")
+    await replica.receive(changed(a_snapshot(2, result="2024-10-12", accepted="2024-10-12")))
+    await replica.at("2024-10-12 09:00")
+    before = len(replica.topic.reports())
+    await asyncio.sleep(0.35)
+    await replica.at("2024-10-12 09:00")
+
+    assert [one.totals.done_on_time for one in replica.topic.reports()] == [0, 1]
+    assert before == 1
+
+
+async def test_ledger_that_is_ahead_is_not_looked_at_beyond_the_next_cut_off() -> None:
+    """Of two replicas one has passed the month's end; the running report is on the month that runs for both."""
+    first = Replica()
+    second = Replica(store=first.store, topic=first.topic, clock=first.clock)
+    first.share.mine, second.share.mine = frozenset({0}), frozenset({1})
+    second.share.provinces = set()
+    ahead = on(1, changed(a_snapshot(1, clause="I.1", assigned="2024-11-16")))
+    here = on(0, changed(a_snapshot(1, clause="I.2", due="2024-11-20")))
+    await first.receive(here)
+    await second.receive(ahead)
+    for replica in (second, first):
+        await replica.at("2024-11-10")
+    await first.store.note_progress({0: at("2024-12-20"), 1: at("2024-12-20")})
+    await second.counting.turn(at("2024-12-20"))
+    first.share.known = {}
+    await first.counting.turn(None)
+    await first.aggregation.turn()
+
+    running = [one for one in first.topic.reports() if not one.final]
+    assert {one.period for one in running} <= {"2024-11", "2025-01"}
+    assert all(one.totals.total == 1 for one in running if one.period == "2024-11")
 
 
 async def test_year_ago_and_the_period_before_stand_beside_each_figure() -> None:

@@ -131,7 +131,8 @@ def book_of(ledgers: Sequence[Ledger], reached: datetime) -> Book:
         for number, ledger in enumerate(ledgers)
         for cut_off, sums in ledger.portions().items()
     }
-    return Book(portions, AsOf(reached))
+    day = AsOf(reached).day
+    return Book(portions, DECREE_09.cut_off_after(day), day)
 
 
 @given(steps, st.integers(1, 3))
