@@ -106,6 +106,13 @@ class Page:
             raise BrowserError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
+    def press(self, key: str, code: int) -> None:
+        """A key, as from a keyboard: `Tab` is 9, `Enter` 13."""
+        same = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        text = {"text": "\r"} if key == "Enter" else {}
+        self._do("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **same, **text)
+        self._do("Input.dispatchKeyEvent", type="keyUp", **same)
+
     def picture(self, path: Path, *, scale: float = 1.0) -> None:
         """Write the whole document as a PNG."""
         width, height = self.ask("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")

@@ -8,10 +8,13 @@ from starlette.applications import Starlette
 
 from services.reporting import wire
 from services.reporting.api import ReportApi
+from services.reporting.board.routes import Board
 from services.reporting.counting import Counting
 from services.reporting.handlers import Aggregation
+from services.reporting.lists import Lists
 from services.reporting.login import BoardLogin
 from services.reporting.mongo import MongoReportStore
+from services.reporting.mongo_lists import MongoLists
 from services.reporting.ports import Message, Store
 from services.reporting.rules import read_rulebook
 from services.reporting.settings import Settings
@@ -30,14 +33,22 @@ SERVICE = "reporting"
 
 
 def build(
-    settings: Settings, *, clock: Clock | None = None, store: Store | None = None, crash: Crash = crash_process
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    store: Store | None = None,
+    lists: Lists | None = None,
+    crash: Crash = crash_process,
 ) -> Starlette:
     """Wire the service; nothing connects before the app starts. A given store is the caller's to prepare and close."""
     clock = clock or clock_from(settings.clock)
     client = connect(settings.mongodb_uri, app_name=f"dondoc-{SERVICE}") if store is None else None
-    mongo = MongoReportStore(client[f"{settings.database_prefix}_{SERVICE}"]) if client is not None else None
-    known = store or mongo
+    database = client[f"{settings.database_prefix}_{SERVICE}"] if client is not None else None
+    mongo = MongoReportStore(database) if database is not None else None
+    mongo_lists = MongoLists(database) if database is not None else None
+    known, listed = store or mongo, lists or mongo_lists
     assert known is not None, "one of the two was made above"
+    assert listed is not None, "whoever gives a store gives the lists of what is in it"
     rulebook = read_rulebook(settings.calendar_file, settings.reporting_policy_file, settings.provinces_dir)
     verify = reading_verifier(settings)
     login = BoardLogin.of(settings, verify)
@@ -86,7 +97,11 @@ def build(
         return verify is None or verify.ready()
 
     return make_app(
-        routes=ReportApi(known, rulebook, settings.province_names, verify=verify, login=login).routes(),
+        routes=[
+            *ReportApi(known, rulebook, verify=verify).routes(),
+            *Board(known, listed, rulebook, settings.province_names, login=login, clock=clock).routes(),
+            *login.routes(),
+        ],
         watchdog=watchdog,
         publisher=publisher,
         consumption=consumption,
@@ -95,7 +110,7 @@ def build(
             Loop("aggregation", aggregation.turn, every_seconds=settings.aggregate_every_seconds),
         ],
         ready={"mongodb": mongodb_answers, "keys": keys_are_loaded},
-        before=[mongo.prepare] if mongo is not None else [],
+        before=[one.prepare for one in (mongo, mongo_lists) if one is not None],
         after=[close],
         crash=crash,
     )

@@ -11,6 +11,7 @@ from services.reporting.rules import Rulebook, read_rulebook
 from services.reporting.settings import Settings
 from shared.runtime.consuming import Received
 from tests.flow.reporting.memory import MemoryReportStore, MemoryShare, MemoryTopic
+from tests.flow.reporting.memory_lists import MemoryLists
 from tests.unit.reporting.builders import at
 
 
@@ -48,6 +49,7 @@ class Replica:
     share: MemoryShare = field(default_factory=MemoryShare)
     clock: FixedClock = field(default_factory=lambda: FixedClock(at("2024-10-11")))
     recheck_seconds: float = 60.0
+    publish_every_seconds: float = 0.0
     rules: Rulebook = field(default_factory=rulebook)
     counting: Counting = field(init=False)
     aggregation: Aggregation = field(init=False)
@@ -67,8 +69,13 @@ class Replica:
             self.rules,
             province_names={"H48": "Tỉnh Quảng Ngãi"},
             recheck_seconds=self.recheck_seconds,
-            publish_every_seconds=0.0,
+            publish_every_seconds=self.publish_every_seconds,
         )
+
+    @property
+    def lists(self) -> MemoryLists:
+        """What the board asks of the same store."""
+        return MemoryLists(self.store)
 
     async def receive(self, *records: Received) -> None:
         """A batch of records."""

@@ -128,17 +128,25 @@ def rejected(task: dict[str, Any] | None) -> Received:
     return _received(TASKS, "dondoc.submission.rejected.v1", "rejected-1", "key", data)
 
 
-def registered(code: str, name: str, seq: int = 1, province: str = "H48", groups: Sequence[str] = ()) -> Received:
+def registered(
+    code: str,
+    name: str,
+    seq: int = 1,
+    province: str = "H48",
+    groups: Sequence[str] = (),
+    role: str = "agency",
+    valid_to: str | None = None,
+) -> Received:
     """`agency.changed`."""
     data = {
         "province": province,
         "code": code,
         "seq": seq,
         "name": name,
-        "role": "agency",
+        "role": role,
         "groups": list(groups),
         "valid_from": date(2024, 1, 1),
-        "valid_to": None,
+        "valid_to": date.fromisoformat(valid_to) if valid_to is not None else None,
         "successors": [],
         "basis": None,
         "head_title": None,
@@ -149,7 +157,26 @@ def registered(code: str, name: str, seq: int = 1, province: str = "H48", groups
     return _received(AGENCIES, "dondoc.agency.changed.v1", f"{province}/{code}:{seq}", code, data)
 
 
-def directive(slug: str, *, number: str | None = None, seq: int = 1) -> Received:
+def an_obligation(clause: str, title: str, *, phrase: str = "trước ngày 20/10/2024", **more: Any) -> dict[str, Any]:
+    """A clause of a directive."""
+    return {
+        "clause": clause,
+        "title": title,
+        "phrase": phrase,
+        "category": "dated",
+        "leads": ["H48.07"],
+        "cooperating": [],
+        "bases": [],
+        "acceptance": "reviewer",
+        "reviewer": None,
+        "feeds": [],
+        **more,
+    }
+
+
+def directive(
+    slug: str, *obligations: dict[str, Any], number: str | None = None, seq: int = 1, **more: Any
+) -> Received:
     """`directive.changed`."""
     data = {
         "province": "H48",
@@ -161,12 +188,13 @@ def directive(slug: str, *, number: str | None = None, seq: int = 1) -> Received
         "issuer": "UBND tỉnh",
         "issued_on": date(2024, 10, 11),
         "title": "Kết luận của Chủ tịch UBND tỉnh",
-        "obligations": [],
+        "obligations": list(obligations),
         "issued": a_cause("2024-10-11"),
         "cause": a_cause("2024-10-11"),
         "revoked": None,
         "revoked_document": None,
         "revoked_reason": None,
+        **more,
     }
     return _received(DIRECTIVES, "dondoc.directive.changed.v1", f"H48/{slug}:{seq}", f"H48/{slug}", data)
 

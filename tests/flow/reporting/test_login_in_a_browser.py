@@ -30,7 +30,12 @@ async def board(tmp_path: Path) -> AsyncIterator[str]:
     replica, issuer, port = await two_provinces(), Issuer.open(tmp_path / "issuer"), free_port()
     url = f"http://127.0.0.1:{port}"
     with login_page(tmp_path / "issuer", host="localhost", urls=(url,)) as page:
-        app = build(settings_of(issuer, page, tmp_path, board_url=url), store=replica.store, clock=replica.clock)
+        app = build(
+            settings_of(issuer, page, tmp_path, board_url=url),
+            store=replica.store,
+            lists=replica.lists,
+            clock=replica.clock,
+        )
         with served(app, port):
             yield url
 

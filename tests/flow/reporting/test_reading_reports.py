@@ -1,7 +1,5 @@
-"""What programs and people read: the JSON of a period, and the board."""
+"""What programs read: the JSON of a period. What people read: test_board.py."""
 
-import html
-import re
 from pathlib import Path
 
 import httpx
@@ -10,9 +8,7 @@ import pytest
 
 from deploy.local.issuer import Issuer
 from services.reporting import openapi
-from services.reporting.api import number, percent
 from services.reporting.app import build
-from services.reporting.domain.figures import percent as ratio
 from services.reporting.settings import Settings
 from shared.contracts.report_facts import ReportPublished
 from shared.runtime.settings import CredentialSettings
@@ -44,7 +40,7 @@ def client(replica: Replica) -> httpx.AsyncClient:
 def client_of(replica: Replica) -> httpx.AsyncClient:
     settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", reading_needs_token=False)
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(build(settings, store=replica.store, clock=replica.clock)),
+        transport=httpx.ASGITransport(build(settings, store=replica.store, lists=replica.lists, clock=replica.clock)),
         base_url="http://reporting",
     )
 
@@ -130,105 +126,6 @@ async def test_province_must_be_said_where_there_are_several(replica: Replica) -
 
     assert (await client.get("/v1/reports/2024-11.json")).json()["code"] == "province_needed"
     assert (await client.get("/v1/reports/2024-11.json?province=H49")).json()["province"] == "H49"
-    assert "Tỉnh Quảng Ngãi" in (await client.get("/")).text
-    assert (await client.get("/?province=H49")).status_code == 200
-
-
-async def test_nothing_received_yet_is_no_error_for_people() -> None:
-    client = client_of(Replica())
-
-    board = await client.get("/")
-
-    assert (board.status_code, "Chưa có số liệu" in board.text) == (200, True)
-    assert (await client.get("/v1/reports/2024-11.json")).json()["code"] == "unknown_period"
-
-
-async def test_agency_without_task_is_no_error_for_people() -> None:
-    replica = Replica()
-    await replica.receive(registered("H48.07", "Sở TT&TT"))
-
-    board = await client_of(replica).get("/")
-
-    assert (board.status_code, "Chưa có số liệu" in board.text) == (200, True)
-
-
-async def test_board_shows_the_running_period_and_names_the_official_columns(client: httpx.AsyncClient) -> None:
-    board = await client.get("/")
-
-    text = visible(board.text)
-    assert "Báo cáo tháng 12/2024 Số liệu tạm tính" in text
-    assert "đến hết ngày chốt 14/12/2024" in text
-    for words in (
-        "Đã hoàn thành",
-        "Chưa hoàn thành",
-        "Đúng hạn",
-        "Quá hạn",
-        "Trong hạn",
-        "Sắp đến hạn",
-        "Chưa có hạn",
-        "Tổng số ngày quá hạn",
-        "Tỷ lệ đúng hạn trên số đã đến hạn 50,00 %",
-        "Tỷ lệ hoàn thành trên tổng số 33,33 %",
-    ):
-        assert words in text
-
-
-async def test_board_of_a_closed_period_says_so(client: httpx.AsyncClient) -> None:
-    board = await client.get("/?period=2024-11")
-
-    assert "Báo cáo tháng 11/2024 Số liệu chốt" in visible(board.text)
-    assert 'aria-current="page">11/2024' in board.text
-
-
-async def test_board_puts_the_most_overdue_first_and_escapes_names(client: httpx.AsyncClient) -> None:
-    board = (await client.get("/?period=2024-11")).text
-
-    rows = re.findall(r'<th role="rowheader" scope="row">(.*?)</th>', board)
-    assert rows == ["Sở Thông tin và Truyền thông", "UBND huyện &lt;Ba Tơ&gt;", "UBND huyện Bình Sơn"]
-    assert "–" in visible(board)
-
-
-@pytest.mark.parametrize(
-    ("path", "status", "words"),
-    [
-        ("/?period=abc", 400, "Kỳ báo cáo không đúng dạng"),
-        ("/?period=2020-01", 404, "Không có số liệu của kỳ"),
-        ("/?province=H99", 404, "Không có số liệu của đơn vị này"),
-        ("/?province=%3Cscript%3E", 404, "Không có số liệu của đơn vị này"),
-    ],
-)
-async def test_board_answers_wrong_questions_in_vietnamese(
-    client: httpx.AsyncClient, path: str, status: int, words: str
-) -> None:
-    board = await client.get(path)
-
-    assert (board.status_code, words in visible(board.text)) == (status, True)
-
-
-async def test_board_needs_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
-    """INVARIANT: the board loads no script and no foreign resource.
-
-    If it broke, the board would be blank in a network that is cut off from the internet.
-    """
-    board = await client.get("/")
-
-    assert "<script" not in board.text
-    assert re.findall(r'(?:src|href)="(?:https?:)?//', board.text) == []
-    assert "default-src 'none'" in board.headers["content-security-policy"]
-
-
-async def test_board_is_a_proper_table(client: httpx.AsyncClient) -> None:
-    board = (await client.get("/")).text
-
-    assert '<html lang="vi">' in board
-    assert "<caption>" in board
-    head = board[board.index("<thead") : board.index("</thead>")]
-    assert head.count("<th ") == head.count('scope="col')
-
-
-def test_numbers_are_written_the_vietnamese_way() -> None:
-    assert [number(14_068), number(0), number(10**12)] == ["14.068", "0", "1.000.000.000.000"]
-    assert [percent(ratio(16_051, 21_914)), percent(ratio(0, 0))] == ["73,25\u00a0%", "–"]
 
 
 async def test_openapi_is_valid_and_served(client: httpx.AsyncClient) -> None:
@@ -246,12 +143,6 @@ async def test_json_answers_as_the_openapi_says(client: httpx.AsyncClient) -> No
     assert set(schema["ReportPublished"]["properties"]) == set(body["scopes"][0])
 
 
-def visible(page: str) -> str:
-    """The text a reader sees, on one line."""
-    body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).replace("\u00a0", " ").split())
-
-
 # -- who reads -----------------------------------------------------------------------------------------------------
 
 
@@ -267,7 +158,7 @@ async def closed_client(replica: Replica, issuer: Issuer) -> httpx.AsyncClient:
     await replica.at("2024-11-21")
     credentials = CredentialSettings(jwks_file=issuer.jwks_file, jwt_issuer=issuer.issuer)
     settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", credentials=credentials)
-    app = build(settings, store=replica.store, clock=replica.clock)
+    app = build(settings, store=replica.store, lists=replica.lists, clock=replica.clock)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://reporting")
 
 
@@ -300,11 +191,3 @@ async def test_who_may_not_read_reports_is_told_why(
     answer = await closed_client.get("/v1/reports/2024-11.json", headers=headers)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
-
-
-async def test_the_board_is_as_closed_as_the_reports(closed_client: httpx.AsyncClient, issuer: Issuer) -> None:
-    """How one gets in: test_login.py."""
-    token = issuer.mint("H48.22", "H48", ["reports:read"])
-
-    assert (await closed_client.get("/")).status_code == 503, "nobody said where to log in"
-    assert (await closed_client.get("/", headers={"cookie": f"dondoc={token}"})).status_code == 200

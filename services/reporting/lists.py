@@ -1,0 +1,113 @@
+"""What the board asks of the store. Every question is bounded: by a limit, or by how few there are."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final, Protocol
+
+from services.reporting.domain.report import Report
+from services.reporting.ports import Entry, Reading, Registry, Tally
+
+AGENCIES_MAX: Final = 500
+"""So many agencies of one period are compared; a province has some hundreds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task in a list."""
+
+    id: str
+    directive: str
+    clause: str
+    period: str | None
+    agency: str
+    title: str
+    result: str
+    is_open: bool
+    legal: date | None
+    late_from: datetime | None
+    """See ports.Listed."""
+
+    @property
+    def after(self) -> "After":
+        """Where the next page begins."""
+        return After(self.late_from, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Whose tasks."""
+
+    province: str
+    agency: str | None = None
+    directive: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """The last row of a page: the next one begins after it."""
+
+    late_from: datetime | None
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Between two instants: later than the first, up to the second."""
+
+    since: datetime | None
+    until: datetime | None
+
+
+class Kept(Reading, Protocol):
+    """What the board reads of ports.Store."""
+
+    async def snapshots(self, ids: Collection[str]) -> Mapping[str, str]:
+        """See ports.Store."""
+        ...
+
+    async def entries(self, registry: Registry, province: str) -> list[Entry]:
+        """See ports.Store."""
+        ...
+
+    async def tally_entries(self, registry: Registry, province: str) -> Tally:
+        """See ports.Store."""
+        ...
+
+    async def progress(self) -> Mapping[int, datetime]:
+        """See ports.Store."""
+        ...
+
+
+class Lists(Protocol):
+    """tests/contract/test_reporting_lists.py says what every implementation must do."""
+
+    async def reports(self, keys: Collection[str]) -> Mapping[str, Report]:
+        """Reports by key; those that there are not are missing."""
+        ...
+
+    async def agency_reports(self, province: str, period: str) -> list[Report]:
+        """One for each agency that has one, AGENCIES_MAX at most."""
+        ...
+
+    async def entry(self, registry: Registry, entry_id: str) -> Entry | None:
+        """One record; None where there is none."""
+        ...
+
+    async def version(self, province: str) -> str:
+        """A word that is another one once figures of the province have changed."""
+        ...
+
+    async def open_dated(self, where: Where, window: Window, *, after: After | None, limit: int) -> list[TaskRow]:
+        """Open tasks that become overdue, or became so, within the window: the earliest first, then by id."""
+        ...
+
+    async def open_undated(self, where: Where, *, after: After | None, limit: int) -> list[TaskRow]:
+        """Open tasks that are not going to be overdue, as things stand: no deadline, or handed in. By id."""
+        ...
+
+    async def of_clause(
+        self, where: Where, directive: str, clause: str | None, *, after: After | None, limit: int
+    ) -> list[TaskRow]:
+        """All tasks of a clause, or of the whole directive, ended ones included, by id."""
+        ...
