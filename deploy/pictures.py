@@ -1,4 +1,4 @@
-"""`python -m deploy.pictures`: draws e-mails as their readers see them, into docs/pictures. For developers.
+"""`python -m deploy.pictures`: draws e-mails and the report as their readers see them, into docs/pictures.
 
 Agencies, clauses and days are those of the notice (deploy/demo/quang-ngai-2024-10.yaml) and of documents it cites; what
 became of them is made up.
@@ -9,18 +9,23 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Final
 
+import pypdfium2
+
 from deploy.browser import PATH_VARIABLE, Page, find_chromium
 from deploy.demo.story import load_notice
 from deploy.local.processes import REPOSITORY_ROOT
+from deploy.report_sample import a_report
 from services.notify.compose import ICT, Composer
 from services.notify.domain.alert import Alert, AlertKind
 from services.notify.domain.digest import Digest, Gone, GoneLine, Line, Summary, Topic, Unreachable, section
 from services.notify.domain.routing import Role
 from services.notify.ports import Letter, Message
+from services.reporting.files import pdf_file
 
 FOLDER: Final = REPOSITORY_ROOT / "docs" / "pictures"
 WIDE, NARROW = 680, 360
 """CSS pixels: a mail program's reading pane, a small phone."""
+PIXELS_PER_POINT: Final = 1.4
 
 _NOTICE: Final = load_notice(REPOSITORY_ROOT / "deploy" / "demo" / "quang-ngai-2024-10.yaml")
 _TITLES: Final = {str(one["clause"]): str(one["title"]) for one in _NOTICE.directive["obligations"]}
@@ -129,13 +134,22 @@ def a_summary() -> Message:
     return COMPOSER.summary(a_letter(_STANDING, Role.HEAD), figures, now=NOW)
 
 
+def draw_report() -> None:
+    """The first page of the report to the chairman, as PDF shows it."""
+    path = FOLDER / "report-page-1.png"
+    with pypdfium2.PdfDocument(pdf_file.render(a_report())) as document:
+        document[0].render(scale=PIXELS_PER_POINT).to_pil().convert("L").save(path, optimize=True)
+    print(path)
+
+
 def main(_: Sequence[str]) -> int:
     """Exit status 1 without a browser."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    draw_report()
     chromium = find_chromium()
     if chromium is None:
         print(f"no Chromium on this machine: install it (apt-get install chromium), or name it in {PATH_VARIABLE}")
         return 1
-    FOLDER.mkdir(parents=True, exist_ok=True)
     with Page(chromium) as page:
         for name, message, width in (
             ("digest", a_digest(), WIDE),

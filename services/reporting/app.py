@@ -14,8 +14,11 @@ from services.reporting.handlers import Aggregation
 from services.reporting.lists import Lists
 from services.reporting.login import BoardLogin
 from services.reporting.mongo import MongoReportStore
+from services.reporting.mongo_content import MongoContentStore
 from services.reporting.mongo_lists import MongoLists
 from services.reporting.ports import Message, Store
+from services.reporting.preparing import ContentStore, Gathering, Preparing
+from services.reporting.report_files import ReportFiles
 from services.reporting.rules import read_rulebook
 from services.reporting.settings import Settings
 from shared.contracts.topics import TASKS
@@ -38,6 +41,7 @@ def build(
     clock: Clock | None = None,
     store: Store | None = None,
     lists: Lists | None = None,
+    contents: ContentStore | None = None,
     crash: Crash = crash_process,
 ) -> Starlette:
     """Wire the service; nothing connects before the app starts. A given store is the caller's to prepare and close."""
@@ -46,9 +50,11 @@ def build(
     database = client[f"{settings.database_prefix}_{SERVICE}"] if client is not None else None
     mongo = MongoReportStore(database) if database is not None else None
     mongo_lists = MongoLists(database) if database is not None else None
-    known, listed = store or mongo, lists or mongo_lists
+    mongo_contents = MongoContentStore(database) if database is not None else None
+    known, listed, prepared = store or mongo, lists or mongo_lists, contents or mongo_contents
     assert known is not None, "one of the two was made above"
     assert listed is not None, "whoever gives a store gives the lists of what is in it"
+    assert prepared is not None, "and where contents are kept"
     rulebook = read_rulebook(settings.calendar_file, settings.reporting_policy_file, settings.provinces_dir)
     verify = reading_verifier(settings)
     login = BoardLogin.of(settings, verify)
@@ -86,6 +92,12 @@ def build(
         publish_every_seconds=settings.publish_every_seconds,
     )
 
+    gathering = Gathering(
+        known, prepared, clock, rulebook, province_names=settings.province_names, beat=watchdog.beat_all
+    )
+    preparing = Preparing(known, prepared, gathering, share, publish, clock, rulebook)
+    files = ReportFiles(known, prepared, gathering, rulebook, clock, verify=verify, login=login)
+
     async def close() -> None:
         if client is not None:
             client.close()
@@ -100,6 +112,7 @@ def build(
         routes=[
             *ReportApi(known, rulebook, verify=verify).routes(),
             *Board(known, listed, rulebook, settings.province_names, login=login, clock=clock).routes(),
+            *files.routes(),
             *login.routes(),
         ],
         watchdog=watchdog,
@@ -108,9 +121,10 @@ def build(
         loops=[
             *key_loops(verify),
             Loop("aggregation", aggregation.turn, every_seconds=settings.aggregate_every_seconds),
+            Loop("preparing", preparing.turn, every_seconds=settings.prepare_every_seconds),
         ],
         ready={"mongodb": mongodb_answers, "keys": keys_are_loaded},
-        before=[one.prepare for one in (mongo, mongo_lists) if one is not None],
+        before=[one.prepare for one in (mongo, mongo_lists, mongo_contents) if one is not None],
         after=[close],
         crash=crash,
     )

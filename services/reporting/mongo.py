@@ -7,7 +7,7 @@ from typing import Any, Final
 from pymongo import ASCENDING, DESCENDING, DeleteMany, IndexModel, InsertOne, ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from services.reporting import documents
+from services.reporting import content_documents, documents
 from services.reporting.domain.ledger import Sums
 from services.reporting.domain.periods import Kind
 from services.reporting.domain.report import Head, LateFact, Report
@@ -93,7 +93,7 @@ class MongoReportStore:
 
     async def keep_tasks(self, kept: Collection[KeptTask]) -> set[str]:
         """See ports.Store."""
-        return await self._keep(self._tasks, {one.id: documents.task_document(one) for one in kept})
+        return await self._keep(self._tasks, {one.id: _task_document(one) for one in kept})
 
     async def keep_entries(self, registry: Registry, kept: Collection[Entry]) -> int:
         """See ports.Store."""
@@ -335,6 +335,10 @@ class MongoReportStore:
         """See ports.Reading."""
         found = await self._reports.find_one({"_id": key})
         return documents.report(found) if found is not None else None
+
+
+def _task_document(kept: KeptTask) -> Document:
+    return documents.task_document(kept) | content_documents.occasions_fields(kept.occasions)
 
 
 def _only_duplicates(error: BulkWriteError) -> list[Document]:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from services.reporting import wire
+from services.reporting import report_openapi, wire
 from shared.runtime.bearer import SECURITY, SECURITY_SCHEME, refusals
 
 SCOPES = ("reports:read", "tasks:read", "events:write", "authority:write")
@@ -129,6 +129,7 @@ def document() -> dict[str, Any]:
                     "responses": {"200": _PAGE, "403": _PAGE},
                 }
             },
+            **report_openapi.paths(),
         },
         "components": {
             "securitySchemes": {
@@ -142,6 +143,7 @@ def document() -> dict[str, Any]:
             },
             "schemas": {
                 **parts,
+                **report_openapi.schemas(),
                 "ReportPublished": report,
                 "PeriodReports": {
                     "type": "object",

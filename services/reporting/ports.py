@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from services.reporting.domain.ledger import Sums
+from services.reporting.domain.occasions import Occasions
 from services.reporting.domain.periods import Kind
 from services.reporting.domain.report import Head, LateFact, Report
 from services.reporting.domain.scopes import Labels
@@ -41,6 +42,8 @@ class KeptTask:
     rules: str
     """By which rules the trace was made."""
     listed: Listed
+    occasions: Occasions
+    """What lists of a report find it by."""
     snapshot: str
     """JSON: what no report reads today is there tomorrow."""
 

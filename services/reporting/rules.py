@@ -9,8 +9,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.reporting.domain.content_rules import ReportRules
 from services.reporting.domain.indicators import Benchmark, BenchmarkKind
 from services.reporting.domain.periods import Kind, Mark, Regime, RegimeError, Rule
+from services.reporting.report_policy import ReportPolicy
 from shared.workdays.calendar import WorkingCalendar
 from shared.workdays.files import ProvinceFiles, province_files, read_calendar
 from shared.yaml_files import Place, YamlFile
@@ -54,6 +56,7 @@ class _PolicyFile(BaseModel):
     version: _Text
     regime: _Regime
     benchmarks: tuple[_Benchmark, ...] = ()
+    report: ReportPolicy = ReportPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Rules:
     calendar: WorkingCalendar
     regime: Regime
     benchmarks: tuple[Benchmark, ...]
+    report: ReportRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,10 @@ class Rulebook:
         """What its indicators are compared with."""
         return self.of(province).benchmarks
 
+    def report(self, province: str) -> ReportRules:
+        """How its report to the chairman is written."""
+        return self.of(province).report
+
 
 def read_rulebook(calendar_file: Path, policy_file: Path, provinces_dir: str = "") -> Rulebook:
     """Read the common files and those of single provinces.
@@ -95,24 +103,26 @@ def read_rulebook(calendar_file: Path, policy_file: Path, provinces_dir: str = "
     Raises OSError naming the file, or ValueError: for a broken file with its lines, or for a file or folder that nobody
     would read.
     """
-    regime, benchmarks = read_policy(policy_file)
-    common = Rules(read_calendar(calendar_file), regime, benchmarks)
+    common = Rules(read_calendar(calendar_file), *read_policy(policy_file))
     provinces = {province: _own(files, common) for province, files in province_files(provinces_dir).items()}
     return Rulebook(common, provinces)
 
 
 def _own(files: ProvinceFiles, common: Rules) -> Rules:
-    policy = read_policy(files.reporting) if files.reporting else (common.regime, common.benchmarks)
+    policy = read_policy(files.reporting) if files.reporting else (common.regime, common.benchmarks, common.report)
     return Rules(read_calendar(files.calendar) if files.calendar else common.calendar, *policy)
 
 
-def read_policy(path: Path) -> tuple[Regime, tuple[Benchmark, ...]]:
-    """Regime and benchmarks. Raises OSError, or ValueError naming file, lines and remedies."""
+def read_policy(path: Path) -> tuple[Regime, tuple[Benchmark, ...], ReportRules]:
+    """Regime, benchmarks, and how the report is written.
+
+    Raises OSError, or ValueError naming file, lines and remedies.
+    """
     file = YamlFile.read(path)
     content = file.into(_PolicyFile)
     file.refuse(_contradictions(content))
     benchmarks = (Benchmark(one.code, one.kind, one.percent, one.valid_from, one.source) for one in content.benchmarks)
-    return _regime(content.regime), tuple(benchmarks)
+    return _regime(content.regime), tuple(benchmarks), content.report.rules()
 
 
 def _contradictions(content: _PolicyFile) -> Iterator[tuple[Place, str]]:
@@ -130,6 +140,7 @@ def _contradictions(content: _PolicyFile) -> Iterator[tuple[Place, str]]:
         if key in seen:
             yield ("benchmarks", number), f"{one.code} has a {one.kind} from {one.valid_from} already; take one out"
         seen.add(key)
+    yield from content.report.contradictions()
 
 
 def _regime(content: _Regime, only: Kind | None = None) -> Regime:

@@ -19,6 +19,8 @@ class Settings(ReadingSettings):
     """Real time between looks at what changed and how far business time has come."""
     recheck_seconds: float = 300.0
     """Real time after which ledgers are tallied against the database, and reports computed from it alone."""
+    prepare_every_seconds: float = Field(default=5.0, gt=0)
+    """Real time between looks for closed periods whose report is to be prepared."""
     publish_every_seconds: float = Field(default=5.0, ge=0)
     """Real time between two revisions of a report whose period still runs."""
     calendar_file: Path = VIETNAM

@@ -11,6 +11,7 @@ from services.reporting.domain import facts
 from services.reporting.domain.aggregate import labels
 from services.reporting.domain.figures import Figures
 from services.reporting.domain.indicators import Indicator, IndicatorFigure, IndicatorReport, IndicatorTarget
+from services.reporting.domain.occasions import occasions
 from services.reporting.domain.periods import Kind
 from services.reporting.domain.report import Amendment, LateFact, Report
 from services.reporting.domain.schedule import AsOf, Column, schedule_at
@@ -64,15 +65,17 @@ def snapshot_of(received: Received) -> TaskSnapshot | None:
 def kept_task(received: Received, task: TaskSnapshot, calendar: WorkingCalendar) -> KeptTask:
     """A task as reporting keeps it."""
     known = task_facts(task)
+    followed = trace(known, calendar=calendar)
     return KeptTask(
         id=task.task_id,
         seq=task.seq,
         province=task.province,
         partition=received.partition,
         labels=labels(known),
-        trace=trace(known, calendar=calendar),
+        trace=followed,
         rules=trace_rules(calendar),
         listed=listed(task, known),
+        occasions=occasions(known, followed),
         snapshot=_as_it_came(received, "task"),
     )
 

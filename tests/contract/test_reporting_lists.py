@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.reporting.domain.occasions import Occasions
 from services.reporting.domain.scopes import Labels
 from services.reporting.domain.trace import Trace
 from services.reporting.lists import Lists, TaskRow, Where, Window
@@ -80,6 +81,7 @@ def a_kept(
             (late_from - DAY).date() if late_from is not None else None,
             late_from,
         ),
+        occasions=Occasions(None, (), (), funded=False),
         snapshot="{}",
     )
 

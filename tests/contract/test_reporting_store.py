@@ -10,6 +10,7 @@ import pytest
 
 from services.reporting.domain.figures import Figures
 from services.reporting.domain.indicators import Benchmark, BenchmarkKind, IndicatorFigure
+from services.reporting.domain.occasions import Occasions
 from services.reporting.domain.periods import Kind
 from services.reporting.domain.report import Amendment, LateFact, Report
 from services.reporting.domain.scopes import PROVINCE_SCOPE, Labels
@@ -53,6 +54,7 @@ def a_kept(number: int = 1, seq: int = 1, province: str = "H48", partition: int 
         trace=Trace((Step(2 * 10**15, 1), Step(2 * 10**15 + 1, LARGE + seq))),
         rules="1/abc",
         listed=Listed("I.1", None, "Đề án", "assigned", True, date(2024, 10, 19), at("2024-10-20 00:00")),
+        occasions=Occasions(None, (), (), funded=False),
         snapshot=f'{{"seq":{seq},"title":"Đề án"}}',
     )
 

@@ -23,8 +23,6 @@ from shared.workdays.calendar import WorkingCalendar, local_day
 
 FILES: Final = ("csv", "xlsx", "docx", "pdf")
 """Files of a period that `/v1/reports/{period}.{file}` gives."""
-FILES_ARE_SERVED: Final = False
-"""Whether the service has them. One switch for all links to them."""
 TREND_PERIODS: Final = 12
 PICKED_MAX: Final = 60
 """So many periods of a kind are offered; older ones by their address."""
@@ -98,9 +96,12 @@ def picker(path: str, province: str, chosen: str | None, rows: Sequence[PeriodRo
     return Picker(kinds, tuple(choices[begin : begin + PICKED_MAX]), older, newer)
 
 
-def downloads(report: Report) -> tuple[Choice, ...]:
-    """What may be taken along of a period."""
-    files = ("json", *FILES) if FILES_ARE_SERVED else ("json",)
+def downloads(report: Report, *, sees_all: bool, by_cookie: bool) -> tuple[Choice, ...]:
+    """What a reader may take along of a period: the files name agencies and heads, so whoever supervises (ADR 0023).
+
+    The aggregates' JSON is for programs and takes no cookie.
+    """
+    files = (*(() if by_cookie else ("json",)), *(FILES if sees_all else ()))
     return tuple(
         Choice(one.upper(), address(f"/v1/reports/{report.period}.{one}", province=report.province)) for one in files
     )

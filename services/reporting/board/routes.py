@@ -60,6 +60,8 @@ class Place:
     names: Names
     now: datetime
     version: str
+    by_cookie: bool
+    """Whether one logged in; not so where everybody may read."""
 
 
 Page = Callable[[Request, Place], Awaitable[tuple[str, dict[str, Any]]]]
@@ -110,7 +112,7 @@ class Board:
         return "province.html", {
             **self._figures(place, rows, report, trend, "/"),
             "agencies": pages.ranking(agencies),
-            "downloads": pages.downloads(report),
+            "downloads": pages.downloads(report, sees_all=place.reader.sees_all, by_cookie=place.by_cookie),
         }
 
     async def agency(self, request: Request, place: Place) -> tuple[str, dict[str, Any]]:
@@ -278,6 +280,7 @@ class Board:
             names=await self._registers.names(code),
             now=now,
             version=await self._lists.version(code),
+            by_cookie=officer is not None,
         )
 
     async def _now(self) -> datetime:

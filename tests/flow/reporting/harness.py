@@ -11,6 +11,7 @@ from services.reporting.rules import Rulebook, read_rulebook
 from services.reporting.settings import Settings
 from shared.runtime.consuming import Received
 from tests.flow.reporting.memory import MemoryReportStore, MemoryShare, MemoryTopic
+from tests.flow.reporting.memory_content import MemoryContentStore
 from tests.flow.reporting.memory_lists import MemoryLists
 from tests.unit.reporting.builders import at
 
@@ -76,6 +77,11 @@ class Replica:
     def lists(self) -> MemoryLists:
         """What the board asks of the same store."""
         return MemoryLists(self.store)
+
+    @property
+    def contents(self) -> MemoryContentStore:
+        """What reports are prepared from, of the same store."""
+        return MemoryContentStore(self.store)
 
     async def receive(self, *records: Received) -> None:
         """A batch of records."""

@@ -74,7 +74,9 @@ class Browser:
 
     def replica_of(self, replica: Replica, settings: Settings) -> httpx.AsyncClient:
         """Another replica of the board behind the same address, and with the same browser before it."""
-        transport = httpx.ASGITransport(build(settings, store=replica.store, lists=replica.lists, clock=replica.clock))
+        transport = httpx.ASGITransport(
+            build(settings, store=replica.store, lists=replica.lists, contents=replica.contents, clock=replica.clock)
+        )
         # A jar is shared; what httpx makes of anything else is a copy.
         return httpx.AsyncClient(
             transport=transport, base_url=self.board_url, headers={"accept": "text/html"}, cookies=self.jar

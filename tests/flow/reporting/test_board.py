@@ -41,7 +41,7 @@ def client(replica: Replica) -> httpx.AsyncClient:
 
 def client_of(replica: Replica) -> httpx.AsyncClient:
     settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", reading_needs_token=False)
-    app = build(settings, store=replica.store, lists=replica.lists, clock=replica.clock)
+    app = build(settings, store=replica.store, lists=replica.lists, contents=replica.contents, clock=replica.clock)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://reporting")
 
 
@@ -473,7 +473,7 @@ async def closed(replica: Replica, issuer: Issuer) -> httpx.AsyncClient:
     await replica.at("2024-11-21")
     credentials = CredentialSettings(jwks_file=issuer.jwks_file, jwt_issuer=issuer.issuer)
     settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", credentials=credentials)
-    app = build(settings, store=replica.store, lists=replica.lists, clock=replica.clock)
+    app = build(settings, store=replica.store, lists=replica.lists, contents=replica.contents, clock=replica.clock)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://reporting")
 
 
@@ -569,3 +569,19 @@ async def test_the_board_is_closed_to_who_is_not_logged_in(closed: httpx.AsyncCl
     """How one gets in: test_login.py."""
     for path in ("/", TASK.format("H48.07"), "/live?province=H48"):
         assert (await closed.get(path)).status_code == 503, "nobody said where to log in"
+
+
+async def test_files_are_offered_to_those_who_may_have_them(
+    client: httpx.AsyncClient, closed: httpx.AsyncClient, issuer: Issuer
+) -> None:
+    """ADR 0023: the report names agencies and heads; whoever supervises reads it."""
+    everybody = (await client.get("/?period=2024-11")).text
+    standing = (await closed.get("/?period=2024-11", headers=cookie(issuer, "H48.07", "tasks:read"))).text
+    agency = (await closed.get("/?period=2024-11", headers=cookie(issuer, "H48.21", "tasks:read"))).text
+
+    def offered(page: str) -> list[str]:
+        return re.findall(r"/v1/reports/2024-11\.(\w+)", page)
+
+    assert offered(everybody) == ["json", "csv", "xlsx", "docx", "pdf"]
+    assert offered(standing) == ["csv", "xlsx", "docx", "pdf"]
+    assert offered(agency) == []

@@ -39,7 +39,9 @@ async def replica() -> Replica:
 async def board(replica: Replica) -> AsyncIterator[str]:
     port = free_port()
     settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", reading_needs_token=False)
-    with served(build(settings, store=replica.store, lists=replica.lists, clock=replica.clock), port):
+    with served(
+        build(settings, store=replica.store, lists=replica.lists, contents=replica.contents, clock=replica.clock), port
+    ):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -14,7 +15,7 @@ from services.reporting.domain.facts import TaskFacts
 from services.reporting.domain.periods import DECREE_09, Kind
 from services.reporting.domain.schedule import AsOf
 from services.reporting.ports import KeptTask
-from services.reporting.rules import Rulebook, Rules
+from services.reporting.rules import Rulebook
 from services.reporting.wire import snapshot_of, task_facts, totals
 from shared.contracts.report_facts import ReportPublished, Totals
 from shared.runtime.consuming import Received
@@ -181,7 +182,7 @@ async def test_changed_calendar_moves_the_days_that_are_near() -> None:
     other = Replica(
         store=replica.store,
         topic=replica.topic,
-        rules=Rulebook(Rules(off, common.regime, common.benchmarks), {}),
+        rules=Rulebook(replace(common, calendar=off), {}),
     )
     await other.at("2024-12-05 09:00")
 

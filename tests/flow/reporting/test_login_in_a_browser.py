@@ -34,6 +34,7 @@ async def board(tmp_path: Path) -> AsyncIterator[str]:
             settings_of(issuer, page, tmp_path, board_url=url),
             store=replica.store,
             lists=replica.lists,
+            contents=replica.contents,
             clock=replica.clock,
         )
         with served(app, port):

@@ -40,7 +40,9 @@ def client(replica: Replica) -> httpx.AsyncClient:
 def client_of(replica: Replica) -> httpx.AsyncClient:
     settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", reading_needs_token=False)
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(build(settings, store=replica.store, lists=replica.lists, clock=replica.clock)),
+        transport=httpx.ASGITransport(
+            build(settings, store=replica.store, lists=replica.lists, contents=replica.contents, clock=replica.clock)
+        ),
         base_url="http://reporting",
     )
 
@@ -158,7 +160,7 @@ async def closed_client(replica: Replica, issuer: Issuer) -> httpx.AsyncClient:
     await replica.at("2024-11-21")
     credentials = CredentialSettings(jwks_file=issuer.jwks_file, jwt_issuer=issuer.issuer)
     settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", credentials=credentials)
-    app = build(settings, store=replica.store, lists=replica.lists, clock=replica.clock)
+    app = build(settings, store=replica.store, lists=replica.lists, contents=replica.contents, clock=replica.clock)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://reporting")
 
 

@@ -15,11 +15,12 @@ CALENDAR = Settings.model_fields["calendar_file"].default
 
 
 def test_default_file_is_decree_09() -> None:
-    regime, benchmarks = read_policy(DEFAULT)
+    regime, benchmarks, report = read_policy(DEFAULT)
 
     assert replace(regime, recipients=()) == DECREE_09
     assert list(regime.rules) == list(Kind)
     assert regime.recipients
+    assert report.prepares == frozenset(Kind)
     assert [(one.code, one.percent) for one in benchmarks] == [("CDS-CHI", Decimal("0.5"))]
 
 
