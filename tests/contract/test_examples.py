@@ -50,7 +50,7 @@ def test_an_example_belongs_to_a_row() -> None:
         "tasks/agency.registered.v1.json",
         "submissions/task.acknowledged.v2.json",
         "reports/report.published.v1.json",
-        "reports/report.published.v1.weekly.json",
+        "reports/report.published.v1.daily.json",
         "unsorted/task.acknowledged.v1.json",
         "submissions/old/task.acknowledged.v1.json",
     ],

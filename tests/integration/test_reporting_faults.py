@@ -163,9 +163,10 @@ async def read_reports(bootstrap: str) -> list[tuple[str, ReportPublished]]:
     found = []
     for record in await read_topic(bootstrap, REPORTS_MONTHLY.name):
         event = decode(record.topic, record.value)
-        assert isinstance(event.data, ReportPublished)
         assert record.key.decode() == event.envelope.subject
-        found.append((event.envelope.id, event.data))
+        # Beside the reports the topic tells which are prepared to be read.
+        if isinstance(event.data, ReportPublished):
+            found.append((event.envelope.id, event.data))
     return found
 
 
