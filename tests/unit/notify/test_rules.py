@@ -239,7 +239,11 @@ def test_without_a_folder_all_provinces_have_the_common_rules() -> None:
     [
         ("H49/notify.yaml", 'version: "1"\ndigest: 1\n', r"H49/notify\.yaml, line 2: digest: nobody reads this field"),
         ("H49/calendar.yaml", 'version: "1"\ndays_of: []\n', r"H49/calendar\.yaml, line 2: days_of: nobody reads"),
-        ("H49/notifications.yaml", "", r"H49/notifications\.yaml: only calendar\.yaml, policy\.yaml, notify\.yaml, reporting\.yaml are"),
+        (
+            "H49/notifications.yaml",
+            "",
+            r"H49/notifications\.yaml: only calendar\.yaml, policy\.yaml, notify\.yaml, reporting\.yaml are",
+        ),
         ("h49/notify.yaml", "", "h49: a folder named like a province's code is expected"),
     ],
 )
