@@ -21,7 +21,7 @@ from services.reporting.domain.ledger import Ledger
 from services.reporting.domain.periods import Regime
 from services.reporting.domain.report import LateFact
 from services.reporting.domain.schedule import AsOf
-from services.reporting.domain.trace import NOTHING, Moment, difference, moment
+from services.reporting.domain.trace import Moment, moment
 from services.reporting.ports import Counted, Entry, KeptTask, LedgerHead, Registry, Share, Store, Tally
 from shared.contracts.topics import TASKS
 from shared.runtime.clock import Clock
@@ -107,11 +107,9 @@ class Counting:
 
     async def _keep_tasks(self, records: Sequence[Received]) -> None:
         newest: dict[str, tuple[Received, KeptTask]] = {}
-        latest: dict[str, int] = {}
         for one in records:
             task = wire.snapshot_of(one)
-            if task is not None and task.seq > latest.get(task.task_id, -1):
-                latest[task.task_id] = task.seq
+            if task is not None and (task.task_id not in newest or newest[task.task_id][1].seq < task.seq):
                 newest[task.task_id] = (one, wire.kept_task(one, task, self._rules.calendar(task.province)))
         if not newest:
             return
@@ -140,9 +138,8 @@ class Counting:
             first = self._add(count, before, kept)
             closed = self._is_closed(count, kept.province, first)
             if closed is not None:
-                task = wire.snapshot_of(record)
-                assert task is not None, "it was kept"
-                late.setdefault(kept.province, {})[wire.late_fact(record, task)] = (closed, kept.labels.scopes())
+                fact = wire.late_fact(record, kept)
+                late.setdefault(kept.province, {})[fact] = (closed, kept.labels.scopes())
         for province, facts in late.items():
             await self._store.note_late(province, facts, self._clock.now())
 
@@ -151,13 +148,10 @@ class Counting:
         ledger = count.ledgers.get(after.province)
         if ledger is None:
             ledger = count.ledgers[after.province] = Ledger(self._rules.regime(after.province))
-        ledger.put((before.labels, before.trace) if before is not None else None, (after.labels, after.trace))
+        counted = (before.labels, before.trace) if before is not None else None
         count.tallies[after.province] += before is None
         count.seqs[after.province] += after.seq - (before.seq if before is not None else 0)
-        if before is not None and before.labels != after.labels:
-            return min((one.at for one in (*before.trace.steps, *after.trace.steps)), default=None)
-        old = before.trace if before is not None else NOTHING
-        return min((step.at for step in difference(old, after.trace)), default=None)
+        return ledger.put(counted, (after.labels, after.trace))
 
     def _is_closed(self, count: _Count, province: str, first: Moment | None) -> date | None:
         """The first closed cut-off that a change touches; None: it touches none."""

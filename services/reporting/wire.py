@@ -97,15 +97,15 @@ def read_snapshot(snapshot: str) -> TaskSnapshot:
     return TaskSnapshot.model_validate_json(snapshot)
 
 
-def late_fact(received: Received, task: TaskSnapshot) -> LateFact:
+def late_fact(received: Received, kept: KeptTask) -> LateFact:
     """What an event told, for an amendment's reasons."""
     data = received.event.data
     if isinstance(data, TaskChanged):
         cause, reason = data.change.cause, data.change.reason
-        return LateFact(task.task_id, task.seq, reason, cause.received_at, cause.recorded_at)
+        return LateFact(kept.id, kept.seq, reason, cause.received_at, cause.recorded_at)
     assert isinstance(data, SubmissionRejected), "what else shows a task"
     recorded_at = received.event.envelope.time or data.received_at
-    return LateFact(task.task_id, task.seq, data.reason, data.received_at, recorded_at)
+    return LateFact(kept.id, kept.seq, data.reason, data.received_at, recorded_at)
 
 
 def listed(task: TaskSnapshot, known: facts.TaskFacts) -> Listed:

@@ -15,7 +15,7 @@ def labels(task: TaskFacts) -> Labels:
 
 
 def aggregate(tasks: Iterable[TaskFacts], as_of: AsOf, *, calendar: WorkingCalendar = PLAIN) -> Mapping[str, Figures]:
-    """Figures of each scope that has a task, as of an instant. Order decides nothing. Groups: see with_groups."""
+    """Figures of each scope that has a task, as of an instant. Order decides nothing. Groups: see groups_of."""
     judgements: dict[str, list[Judgement]] = {}
     for task in tasks:
         judgement = schedule_at(task, as_of, calendar=calendar)

@@ -124,7 +124,7 @@ class Figures:
 NAMES: Final = tuple(one.name for one in fields(Figures))
 
 
-def percent(part: int, whole: int) -> Decimal | None:
+def percent(part: int | Decimal, whole: int | Decimal) -> Decimal | None:
     """Two decimals, halves up, as in official reports; None of nothing."""
     if whole == 0:
         return None

@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from enum import StrEnum
 
+from services.reporting.domain.figures import percent
 from services.reporting.domain.schedule import AsOf
-
-_CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +85,19 @@ class IndicatorFigure:
     @property
     def percent(self) -> Decimal | None:
         """The value."""
-        return _percent(self.numerator, self.denominator)
+        return percent(self.numerator, self.denominator)
 
     @property
     def is_met(self) -> bool | None:
         """Whether the target is reached; None where there is none, or no value."""
-        percent = self.percent
-        if self.at_least_percent is None or percent is None:
+        if self.at_least_percent is None or self.denominator == 0:
             return None
-        # The exact value decides: 99.996 % is printed as 100.00 and does not reach 100.
-        return self.numerator * 100 >= self.at_least_percent * self.denominator
+        return _reaches(self.numerator, self.denominator, self.at_least_percent)
+
+
+def _reaches(numerator: Decimal, denominator: Decimal, at_least_percent: Decimal) -> bool:
+    """The exact value decides: 99.996 % is printed as 100.00 and does not reach 100."""
+    return numerator * 100 >= at_least_percent * denominator
 
 
 def indicators_at(
@@ -121,7 +123,7 @@ def _added_up(
     met = sum(
         target is not None
         and report.denominator > 0
-        and report.numerator * 100 >= target.at_least_percent * report.denominator
+        and _reaches(report.numerator, report.denominator, target.at_least_percent)
         for (_, report), target in zip(pairs, targets, strict=True)
     )
     asked = {target.at_least_percent if target is not None else None for target in targets}
@@ -177,7 +179,3 @@ def period_end(period: str) -> tuple[str, str]:
         last = date.fromisocalendar(int(year), int(rest[1:]), 7)
         return f"{last:%Y-%m}", f"0{last:%d}"
     return f"{year}-{rest[:2]}", f"1{rest[3:]}"
-
-
-def _percent(numerator: Decimal, denominator: Decimal) -> Decimal | None:
-    return None if denominator == 0 else (numerator * 100 / denominator).quantize(_CENT, ROUND_HALF_UP)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from services.reporting.domain.periods import Regime
 from services.reporting.domain.scopes import Labels
-from services.reporting.domain.trace import Moment, Trace, day_of, difference
+from services.reporting.domain.trace import NOTHING, Moment, Step, Trace, day_of, difference
 
 Sums: TypeAlias = dict[str, int]
 """Scope → the sum of what tasks add (figures.packed). A scope that nothing was added to is not there."""
@@ -30,16 +30,18 @@ class Ledger:
         self.reached: Moment = 0
         """How far time has come: what is later has not happened."""
 
-    def put(self, old: tuple[Labels, Trace] | None, new: tuple[Labels, Trace]) -> None:
-        """Replace what a task added before."""
+    def put(self, old: tuple[Labels, Trace] | None, new: tuple[Labels, Trace]) -> Moment | None:
+        """Replace what a task added before. Returns the first moment where that makes a difference; None: nowhere."""
         labels, now = new
-        before = old[1] if old is not None and old[0] == labels else Trace()
+        before = old[1] if old is not None and old[0] == labels else NOTHING
+        changes: list[tuple[tuple[str, ...], Step]] = []
         if old is not None and old[0] != labels:
-            for at, adds in difference(old[1], Trace()):
-                self._add(old[0].scopes(), at, adds)
+            changes += ((old[0].scopes(), step) for step in difference(old[1], NOTHING))
         scopes = labels.scopes()
-        for at, adds in difference(before, now):
-            self._add(scopes, at, adds)
+        changes += ((scopes, step) for step in difference(before, now))
+        for where, (at, adds) in changes:
+            self._add(where, at, adds)
+        return min((step.at for _, step in changes), default=None)
 
     def _add(self, scopes: tuple[str, ...], at: Moment, adds: int) -> None:
         if at <= self.reached:
