@@ -5,6 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import httpx
+
+from services.reporting.app import build
 from services.reporting.counting import Counting
 from services.reporting.handlers import Aggregation
 from services.reporting.rules import Rulebook, read_rulebook
@@ -96,3 +99,10 @@ class Replica:
     def revisions(self, scope: str = "province") -> Sequence[tuple[str, int, bool]]:
         """(period, revision, final) as published, in order."""
         return [(one.period, one.revision, one.final) for one in self.topic.reports(scope)]
+
+
+def client_of(replica: Replica) -> httpx.AsyncClient:
+    """Reads the service on what a replica holds; everybody may."""
+    settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", reading_needs_token=False)
+    app = build(settings, store=replica.store, lists=replica.lists, contents=replica.contents, clock=replica.clock)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://reporting")

@@ -11,7 +11,7 @@ from deploy.local.issuer import Issuer
 from services.reporting.app import build
 from services.reporting.settings import Settings
 from shared.runtime.settings import CredentialSettings
-from tests.flow.reporting.harness import Replica
+from tests.flow.reporting.harness import Replica, client_of
 from tests.flow.reporting.snapshots import a_cause, a_snapshot, an_obligation, changed, directive, registered
 
 HOSTILE = '<script>alert(1)</script> & "Ba Tơ" \''
@@ -37,12 +37,6 @@ async def replica() -> Replica:
 @pytest.fixture
 def client(replica: Replica) -> httpx.AsyncClient:
     return client_of(replica)
-
-
-def client_of(replica: Replica) -> httpx.AsyncClient:
-    settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", reading_needs_token=False)
-    app = build(settings, store=replica.store, lists=replica.lists, contents=replica.contents, clock=replica.clock)
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://reporting")
 
 
 def visible(page: str) -> str:

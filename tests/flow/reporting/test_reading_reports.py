@@ -12,7 +12,7 @@ from services.reporting.app import build
 from services.reporting.settings import Settings
 from shared.contracts.report_facts import ReportPublished
 from shared.runtime.settings import CredentialSettings
-from tests.flow.reporting.harness import Replica
+from tests.flow.reporting.harness import Replica, client_of
 from tests.flow.reporting.snapshots import a_snapshot, changed, registered
 
 
@@ -35,16 +35,6 @@ async def replica() -> Replica:
 @pytest.fixture
 def client(replica: Replica) -> httpx.AsyncClient:
     return client_of(replica)
-
-
-def client_of(replica: Replica) -> httpx.AsyncClient:
-    settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", reading_needs_token=False)
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(
-            build(settings, store=replica.store, lists=replica.lists, contents=replica.contents, clock=replica.clock)
-        ),
-        base_url="http://reporting",
-    )
 
 
 async def test_period_has_the_province_first_then_each_kind_by_name(client: httpx.AsyncClient) -> None:
