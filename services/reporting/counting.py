@@ -53,6 +53,8 @@ class _Count:
 
     epoch: int
     partitions: frozenset[int]
+    reached: Moment
+    """How far time had come when it was made."""
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     tallies: Counter[str] = field(default_factory=Counter)
     seqs: Counter[str] = field(default_factory=Counter)
@@ -122,7 +124,9 @@ class Counting:
         }
         _tell("task", len(newest), len(newer))
         try:
-            refused = await self._store.keep_tasks([kept for _, kept in newer.values()]) if newer else set()
+            # Without a ledger nothing was looked up.
+            new = newer.keys() - known.keys() if count is not None else ()
+            refused = await self._store.keep_tasks([kept for _, kept in newer.values()], new) if newer else set()
         except BaseException:
             # Some may be written. The batch comes again, and what is counted is made from what is kept.
             self.forget("not_known")
@@ -147,7 +151,7 @@ class Counting:
         """Count a task anew. Returns the first moment at which it makes a difference."""
         ledger = count.ledgers.get(after.province)
         if ledger is None:
-            ledger = count.ledgers[after.province] = Ledger(self._rules.regime(after.province))
+            ledger = count.ledgers[after.province] = Ledger(self._rules.regime(after.province), count.reached)
         counted = (before.labels, before.trace) if before is not None else None
         count.tallies[after.province] += before is None
         count.seqs[after.province] += after.seq - (before.seq if before is not None else 0)
@@ -175,16 +179,16 @@ class Counting:
         owned = self._share.owned()
         if self._count is not None and self._count.partitions != owned:
             self.forget("share")
+        if not owned or reached is None:
+            # Until it is known how far time has come, all that was ever received would have to wait by its moment.
+            return
         if self._count is None:
-            if not owned:
-                return
             async with self._hold():
-                await self._make(self._share.owned())
-        if reached is not None:
-            await self._advance(reached)
+                await self._make(self._share.owned(), moment(AsOf(reached)))
+        await self._advance(reached)
 
-    async def _make(self, partitions: frozenset[int]) -> None:
-        count = _Count(await self._store.next_epoch(), partitions)
+    async def _make(self, partitions: frozenset[int], reached: Moment) -> None:
+        count = _Count(await self._store.next_epoch(), partitions, reached)
         async for some in self._store.scan(partitions):
             self._beat()
             for one in await self._by_rules_of_today(some):

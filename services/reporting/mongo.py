@@ -91,9 +91,9 @@ class MongoReportStore:
         found = self._tasks.find({"_id": {"$in": list(ids)}}, COUNTED)
         return {document["_id"]: documents.counted(document) async for document in found}
 
-    async def keep_tasks(self, kept: Collection[KeptTask]) -> set[str]:
+    async def keep_tasks(self, kept: Collection[KeptTask], new: Collection[str] = ()) -> set[str]:
         """See ports.Store."""
-        return await self._keep(self._tasks, {one.id: _task_document(one) for one in kept})
+        return await self._keep(self._tasks, {one.id: task_document(one) for one in kept}, frozenset(new))
 
     async def keep_entries(self, registry: Registry, kept: Collection[Entry]) -> int:
         """See ports.Store."""
@@ -101,7 +101,7 @@ class MongoReportStore:
             await self._keep(self._registries[registry], {one.id: documents.entry_document(one) for one in kept})
         )
 
-    async def _keep(self, target: Any, waiting: Mapping[str, Document]) -> set[str]:
+    async def _keep(self, target: Any, waiting: Mapping[str, Document], new: frozenset[str] = frozenset()) -> set[str]:
         """Replace what is older. Returns the ids of what is as new already."""
         as_new: set[str] = set()
         for _ in range(RACES_MAX):
@@ -109,14 +109,17 @@ class MongoReportStore:
                 return as_new
             # The filter misses a document that is as new or newer; the upsert then runs into its key.
             writes = [
-                ReplaceOne({"_id": one, "seq": {"$lt": document["seq"]}}, document, upsert=True)
+                InsertOne(document)
+                if one in new
+                else ReplaceOne({"_id": one, "seq": {"$lt": document["seq"]}}, document, upsert=True)
                 for one, document in waiting.items()
             ]
+            new = frozenset()
             refused: set[str] = set()
             try:
                 await target.bulk_write(writes, ordered=False)
             except BulkWriteError as error:
-                refused = {failure["op"]["q"]["_id"] for failure in _only_duplicates(error)}
+                refused = {failure["op"].get("q", failure["op"])["_id"] for failure in _only_duplicates(error)}
             # Refused can also mean that another insert of an older version was a moment faster.
             stored = {doc["_id"]: doc["seq"] async for doc in target.find({"_id": {"$in": list(refused)}}, {"seq": 1})}
             again = {one for one in refused if stored.get(one, -1) < waiting[one]["seq"]}
@@ -337,7 +340,8 @@ class MongoReportStore:
         return documents.report(found) if found is not None else None
 
 
-def _task_document(kept: KeptTask) -> Document:
+def task_document(kept: KeptTask) -> Document:
+    """A task as it is kept, with what lists of a report find it by."""
     return documents.task_document(kept) | content_documents.occasions_fields(kept.occasions)
 
 

@@ -147,8 +147,11 @@ class Store(Reading, Protocol):
         """What is kept of these tasks now."""
         ...
 
-    async def keep_tasks(self, kept: Collection[KeptTask]) -> set[str]:
-        """Keep what is newer by `seq`. Returns the ids of those that are not: somebody wrote a version as new."""
+    async def keep_tasks(self, kept: Collection[KeptTask], new: Collection[str] = ()) -> set[str]:
+        """Keep what is newer by `seq`. Returns the ids of those that are not: somebody wrote a version as new.
+
+        `new`: those of which probably nothing is kept yet, which is cheaper.
+        """
         ...
 
     def scan(self, partitions: Collection[int]) -> AsyncIterator[list[Counted]]:

@@ -7,14 +7,16 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
+import orjson
+
 from services.reporting.domain import facts
 from services.reporting.domain.aggregate import labels
-from services.reporting.domain.figures import Figures
+from services.reporting.domain.figures import Figures, is_in
 from services.reporting.domain.indicators import Indicator, IndicatorFigure, IndicatorReport, IndicatorTarget
 from services.reporting.domain.occasions import occasions
 from services.reporting.domain.periods import Kind
 from services.reporting.domain.report import Amendment, LateFact, Report
-from services.reporting.domain.schedule import AsOf, Column, schedule_at
+from services.reporting.domain.schedule import Column
 from services.reporting.domain.scopes import PROVINCE_SCOPE, in_order
 from services.reporting.domain.trace import RULES, Trace, trace
 from services.reporting.ports import Entry, KeptTask, Listed, Message, Registry
@@ -65,17 +67,17 @@ def snapshot_of(received: Received) -> TaskSnapshot | None:
 def kept_task(received: Received, task: TaskSnapshot, calendar: WorkingCalendar) -> KeptTask:
     """A task as reporting keeps it."""
     known = task_facts(task)
-    followed = trace(known, calendar=calendar)
+    course = trace(known, calendar=calendar)
     return KeptTask(
         id=task.task_id,
         seq=task.seq,
         province=task.province,
         partition=received.partition,
         labels=labels(known),
-        trace=followed,
+        trace=course,
         rules=trace_rules(calendar),
-        listed=listed(task, known),
-        occasions=occasions(known, followed),
+        listed=listed(task, known, course),
+        occasions=occasions(known, course),
         snapshot=_as_it_came(received, "task"),
     )
 
@@ -108,15 +110,13 @@ def late_fact(received: Received, kept: KeptTask) -> LateFact:
     return LateFact(kept.id, kept.seq, data.reason, data.received_at, recorded_at)
 
 
-def listed(task: TaskSnapshot, known: facts.TaskFacts) -> Listed:
+def listed(task: TaskSnapshot, known: facts.TaskFacts, course: Trace) -> Listed:
     """What lists look at: how the task stands by all that is known of it."""
     deadline = known.deadlines[-1] if known.deadlines else None
     late_from = None
-    if deadline is not None:
-        # Would it be overdue once that moment has come? Not if it is done, stands still or waits for a verdict.
-        seen = schedule_at(known, AsOf(max([deadline.due_at, *known.instants()])))
-        if seen is not None and seen.column is Column.OPEN_OVERDUE:
-            late_from = deadline.due_at
+    # Would it be overdue once all that is known has come? Not if it is done, stands still or waits for a verdict.
+    if deadline is not None and course.steps and is_in(Column.OPEN_OVERDUE, course.steps[-1].adds):
+        late_from = deadline.due_at
     return Listed(
         clause=task.clause,
         period=task.period,
@@ -131,7 +131,12 @@ def listed(task: TaskSnapshot, known: facts.TaskFacts) -> Listed:
 def _as_it_came(received: Received, field: str | None) -> str:
     """Verbatim, with fields that only a newer producer knows."""
     content: Any = received.event.envelope.data
-    return json.dumps(content[field] if field else content, ensure_ascii=False, separators=(",", ":"))
+    shown = content[field] if field else content
+    try:
+        return orjson.dumps(shown).decode()
+    except orjson.JSONEncodeError:
+        # Numbers of more than 64 bits.
+        return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
 
 
 def task_facts(task: TaskSnapshot) -> facts.TaskFacts:

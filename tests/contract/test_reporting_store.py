@@ -93,19 +93,23 @@ FACT = LateFact("H48/TB/I.1/H48.07", 4, "applied", at("2024-11-01"), at("2024-11
 # -- facts -------------------------------------------------------------------------------------------------------------
 
 
-async def test_only_a_newer_snapshot_replaces(store: Store) -> None:
-    assert await store.keep_tasks([a_kept(1, 5), a_kept(2, 1)]) == set()
-    assert await store.keep_tasks([a_kept(1, 4), a_kept(2, 2)]) == {a_kept(1).id}
-    assert await store.keep_tasks([a_kept(1, 5)]) == {a_kept(1).id}
+@pytest.mark.parametrize("thought_new", [set[str](), {a_kept(1).id}, {a_kept(1).id, a_kept(2).id}])
+async def test_only_a_newer_snapshot_replaces(store: Store, thought_new: set[str]) -> None:
+    """Whatever is thought to be new, and is not."""
+    assert await store.keep_tasks([a_kept(1, 5), a_kept(2, 1)], thought_new) == set()
+    assert await store.keep_tasks([a_kept(1, 4), a_kept(2, 2)], thought_new) == {a_kept(1).id}
+    assert await store.keep_tasks([a_kept(1, 5)], thought_new) == {a_kept(1).id}
 
     found = await store.counted([a_kept(1).id, a_kept(2).id, "another"])
     assert found == {one.id: counted(one) for one in (a_kept(1, 5), a_kept(2, 2))}
     assert await store.snapshots([a_kept(1).id, "another"]) == {a_kept(1).id: a_kept(1, 5).snapshot}
 
 
-async def test_racing_writers_leave_the_newest(store: Store) -> None:
+@pytest.mark.parametrize("thought_new", [False, True])
+async def test_racing_writers_leave_the_newest(store: Store, thought_new: bool) -> None:
     for number in range(20):
-        await asyncio.gather(*(store.keep_tasks([a_kept(number, seq)]) for seq in (3, 1, 4, 2)))
+        new = {a_kept(number).id} if thought_new else ()
+        await asyncio.gather(*(store.keep_tasks([a_kept(number, seq)], new) for seq in (3, 1, 4, 2)))
 
     found = await store.counted([a_kept(number).id for number in range(20)])
     assert {one.seq for one in found.values()} == {4}

@@ -114,6 +114,17 @@ class TaskFacts:
     suspensions: tuple[Suspension, ...] = ()
     ended: End | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is judged by its deadlines and results alone."""
+        return not (
+            self.extensions
+            or self.obstacles
+            or self.allocations
+            or self.disbursements
+            or any(one.granted for one in self.deadlines)
+        )
+
     def instants(self) -> Iterator[datetime]:
         """When something was received that the judgement may rest on. The passing of time is not among them."""
         yield self.assigned_at

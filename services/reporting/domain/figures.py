@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
+from operator import attrgetter
 from typing import Final
 
-from services.reporting.domain.schedule import UNSTATED, AsOf, Judgement
+from services.reporting.domain.schedule import UNSTATED, AsOf, Column, Judgement
 
 _CENT = Decimal("0.01")
 DELAY_CAUSES: Final = ("administrative", "disagreement", "money", "dependency", "external", "other", UNSTATED)
@@ -158,25 +159,24 @@ def _shifts() -> dict[str, tuple[int, int]]:
 _LANES: Final = _shifts()
 _ONE: Final = {name: 1 << shift for name, (shift, _) in _LANES.items()}
 _CAUSE_ONE: Final = {cause: _ONE[f"late_{cause}"] for cause in DELAY_CAUSES}
-_ADDED: Final = tuple(
-    (name, _ONE[name])
-    for name in (
-        "done_without_deadline",
-        "extended",
-        "extensions_granted",
-        "extensions_refused",
-        "extensions_pending",
-        "obstacles_open",
-        "obstacles_raised",
-        "obstacles_answered",
-        "obstacles_forwarded",
-        "obstacles_cleared",
-        "funded",
-        "allocated_vnd",
-        "assigned_vnd",
-        "disbursed_vnd",
-    )
+_ADDED_NAMES: Final = (
+    "done_without_deadline",
+    "extended",
+    "extensions_granted",
+    "extensions_refused",
+    "extensions_pending",
+    "obstacles_open",
+    "obstacles_raised",
+    "obstacles_answered",
+    "obstacles_forwarded",
+    "obstacles_cleared",
+    "funded",
+    "allocated_vnd",
+    "assigned_vnd",
+    "disbursed_vnd",
 )
+_ADDED: Final = attrgetter(*_ADDED_NAMES)
+_ADDED_ONES: Final = tuple(_ONE[name] for name in _ADDED_NAMES)
 
 
 def packed(judgement: Judgement | None) -> int:
@@ -191,10 +191,16 @@ def packed(judgement: Judgement | None) -> int:
     if judgement.delay_cause is not None:
         # A code that only a newer producer knows is none of ours.
         total += _CAUSE_ONE.get(judgement.delay_cause, _CAUSE_ONE["other"])
-    for name, one in _ADDED:
-        if value := getattr(judgement, name):
-            total += value * one
+    values = _ADDED(judgement)
+    if any(values):
+        total += sum(value * one for value, one in zip(values, _ADDED_ONES, strict=True) if value)
     return total
+
+
+def is_in(column: Column, adds: int) -> bool:
+    """Whether what one task adds stands in this column."""
+    shift, mask = _LANES[column]
+    return bool((adds >> shift) & mask)
 
 
 def unpacked(total: int, day: date) -> Figures:

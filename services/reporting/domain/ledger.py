@@ -20,14 +20,14 @@ class Ledger:
     a change that only time brings (a deadline passes) comes in when time has come there.
     """
 
-    def __init__(self, regime: Regime) -> None:
+    def __init__(self, regime: Regime, reached: Moment = 0) -> None:
         self._regime = regime
         self._portions: dict[date, Sums] = {}
         self._ahead: dict[Moment, Sums] = {}
         self._next: list[Moment] = []
         self._cut_offs: dict[date, date] = {}
         self._changed: set[date] = set()
-        self.reached: Moment = 0
+        self.reached = reached
         """How far time has come: what is later has not happened."""
 
     def put(self, old: tuple[Labels, Trace] | None, new: tuple[Labels, Trace]) -> Moment | None:

@@ -5,9 +5,9 @@ from datetime import date, datetime
 from typing import Final
 
 from services.reporting.domain.facts import TaskFacts
-from services.reporting.domain.figures import packed
+from services.reporting.domain.figures import is_in
 from services.reporting.domain.listing import Window
-from services.reporting.domain.schedule import Column, Judgement
+from services.reporting.domain.schedule import Column
 from services.reporting.domain.trace import Moment, Trace, moment
 
 FOREVER: Final[Moment] = 2**63 - 1
@@ -49,14 +49,10 @@ def occasions(task: TaskFacts, trace: Trace) -> Occasions:
     )
 
 
-_OVERDUE: Final = packed(Judgement(Column.OPEN_OVERDUE))
-"""The one bit by which a single task says that it is overdue."""
-
-
 def _overdue(trace: Trace) -> tuple[Moment, Moment] | None:
     first = last = None
     for place, step in enumerate(trace.steps):
-        if step.adds & _OVERDUE:
+        if is_in(Column.OPEN_OVERDUE, step.adds):
             first = step.at if first is None else first
             last = trace.steps[place + 1].at if place + 1 < len(trace.steps) else FOREVER
     return (first, last) if first is not None and last is not None else None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from services.reporting.domain.facts import Deadline, Result, TaskFacts
@@ -50,20 +51,19 @@ class Column(StrEnum):
     @property
     def is_open(self) -> bool:
         """Whether work is still owed."""
-        return self.name.startswith("OPEN")
+        return self.startswith("open")
 
     @property
     def is_late(self) -> bool:
         """Whether the last day passed before the work was handed in."""
-        return self in {Column.DONE_LATE, Column.OPEN_OVERDUE}
+        return self is Column.DONE_LATE or self is Column.OPEN_OVERDUE
 
 
 UNSTATED = "unstated"
 """The cause of a delay that nobody gave."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """What one task adds to a report."""
 
     column: Column
@@ -95,6 +95,14 @@ def schedule_at(task: TaskFacts, as_of: AsOf, *, calendar: WorkingCalendar = PLA
     deadline = deadline_in_force(task, as_of)
     place = _place(task, deadline, as_of, calendar)
     column = place.column
+    if task.is_plain:
+        return Judgement(
+            column,
+            place.days_late,
+            place.late_since,
+            (place.delay_cause or UNSTATED) if column.is_late else None,
+            column is Column.DONE_ON_TIME and deadline is None,
+        )
     counted = column is not Column.ENDED_WITHOUT_RESULT
     granted = sum(one.granted and as_of.knows(one.received_at) for one in task.deadlines) if counted else 0
     asked = [one for one in task.extensions if as_of.knows(one.received_at)] if counted and task.extensions else ()
@@ -188,7 +196,12 @@ def _place(task: TaskFacts, deadline: Deadline | None, as_of: AsOf, calendar: Wo
 
 def soon_on(deadline: Deadline, calendar: WorkingCalendar) -> date:
     """The first day on which a deadline is near."""
-    return calendar.shift(deadline.operational, -DUE_SOON_WORKING_DAYS)
+    return _soon_on(deadline.operational, calendar)
+
+
+@lru_cache(maxsize=4_096)
+def _soon_on(operational: date, calendar: WorkingCalendar) -> date:
+    return calendar.shift(operational, -DUE_SOON_WORKING_DAYS)
 
 
 def _suspended_since(task: TaskFacts, as_of: AsOf) -> datetime | None:

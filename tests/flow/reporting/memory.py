@@ -29,7 +29,7 @@ class MemoryReportStore:
     async def counted(self, ids: Collection[str]) -> Mapping[str, Counted]:
         return {one: _counted(self.tasks[one]) for one in ids if one in self.tasks}
 
-    async def keep_tasks(self, kept: Collection[KeptTask]) -> set[str]:
+    async def keep_tasks(self, kept: Collection[KeptTask], new: Collection[str] = ()) -> set[str]:
         newer = {one.id: one for one in kept if one.id not in self.tasks or self.tasks[one.id].seq < one.seq}
         self.tasks.update(newer)
         return {one.id for one in kept} - newer.keys()

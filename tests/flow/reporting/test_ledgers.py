@@ -150,8 +150,8 @@ class _LostAnswer(MemoryReportStore):
 
     breaks = False
 
-    async def keep_tasks(self, kept: Collection[KeptTask]) -> set[str]:
-        found = await super().keep_tasks(kept)
+    async def keep_tasks(self, kept: Collection[KeptTask], new: Collection[str] = ()) -> set[str]:
+        found = await super().keep_tasks(kept, new)
         if self.breaks:
             self.breaks = False
             raise ConnectionError("the answer is lost")

@@ -156,13 +156,16 @@ def test_step_by_step_equals_all_at_once(course: Sequence[object], replicas: int
             reached = max(reached, step)  # type: ignore[call-overload]
         for ledger in ledgers:
             ledger.advance(moment(AsOf(reached)))
-    book = book_of(ledgers, reached)
+    made_now = Ledger(DECREE_09, moment(AsOf(reached)))
+    for task in latest.values():
+        made_now.put(None, (labels(task), trace(task)))
 
-    assert book.at(None) == aggregate(latest.values(), AsOf(reached))
-    for kind in Kind:
-        for period in DECREE_09.between(kind, FIRST, reached):
-            if period.ends_at <= reached:
-                assert book.at(period.cut_off_on) == aggregate(latest.values(), period.closing), period.id
+    for book in (book_of(ledgers, reached), book_of([made_now], reached)):
+        assert book.at(None) == aggregate(latest.values(), AsOf(reached))
+        for kind in Kind:
+            for period in DECREE_09.between(kind, FIRST, reached):
+                if period.ends_at <= reached:
+                    assert book.at(period.cut_off_on) == aggregate(latest.values(), period.closing), period.id
 
 
 @given(tasks(1), st.lists(instants, min_size=1, max_size=5), st.booleans())
