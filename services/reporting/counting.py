@@ -108,19 +108,15 @@ class Counting:
                 _tell(registry.value, len(newest), newer)
 
     async def _keep_tasks(self, records: Sequence[Received]) -> None:
-        newest: dict[str, tuple[Received, KeptTask]] = {}
-        for one in records:
-            task = wire.snapshot_of(one)
-            if task is not None and (task.task_id not in newest or newest[task.task_id][1].seq < task.seq):
-                newest[task.task_id] = (one, wire.kept_task(one, task, self._rules.calendar(task.province)))
+        newest = wire.newest_snapshots(records)
         if not newest:
             return
         count = self._count
         known = await self._store.counted(list(newest)) if count is not None else {}
         newer = {
-            task_id: pair
-            for task_id, pair in newest.items()
-            if task_id not in known or known[task_id].seq < pair[1].seq
+            task_id: (record, wire.kept_task(record, task, self._rules.calendar(task.province)))
+            for task_id, (record, task) in newest.items()
+            if task_id not in known or known[task_id].seq < task.seq
         }
         _tell("task", len(newest), len(newer))
         try:

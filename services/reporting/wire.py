@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
@@ -62,6 +62,16 @@ def snapshot_of(received: Received) -> TaskSnapshot | None:
         case TaskChanged(task=task) | SubmissionRejected(task=TaskSnapshot() as task):
             return task
     return None
+
+
+def newest_snapshots(records: Iterable[Received]) -> dict[str, tuple[Received, TaskSnapshot]]:
+    """Task → the newest of the records that show it, and what it shows."""
+    newest: dict[str, tuple[Received, TaskSnapshot]] = {}
+    for one in records:
+        task = snapshot_of(one)
+        if task is not None and (task.task_id not in newest or newest[task.task_id][1].seq < task.seq):
+            newest[task.task_id] = (one, task)
+    return newest
 
 
 def kept_task(received: Received, task: TaskSnapshot, calendar: WorkingCalendar) -> KeptTask:

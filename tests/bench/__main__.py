@@ -18,7 +18,7 @@ import structlog
 from deploy.local.broker import KafkaKind
 from deploy.local.processes import REPOSITORY_ROOT
 from deploy.local.stack import Stack, StackOptions
-from tests.bench import apply, end_to_end, flood, ingest, lives, notify, slow_channel, timers
+from tests.bench import apply, end_to_end, flood, ingest, lives, notify, reporting, slow_channel, timers
 from tests.bench.figures import Figure, merged
 from tests.bench.probes import CouldNotMeasureError
 from tests.support.workload import START
@@ -43,12 +43,14 @@ class Part:
 
 
 def parts(tasks: int) -> tuple[Part, ...]:
-    """All of them; the timers among so many tasks."""
+    """All of them; the timers and reporting among so many tasks."""
     measure_timers = partial(timers.measure, tasks=tasks)
+    measure_reporting = partial(reporting.measure, tasks=tasks)
     plain = (ingest, flood, apply, end_to_end, notify, slow_channel)
     return (
         *(Part(one.SERVICES, one.ENV, one.METRICS, one.measure) for one in plain),
         Part(timers.SERVICES, timers.ENV, timers.METRICS, measure_timers),
+        Part(reporting.SERVICES, reporting.ENV, reporting.METRICS, measure_reporting),
     )
 
 
@@ -82,7 +84,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds of each ratio (default: 5)")
     parser.add_argument(
-        "--tasks", type=int, default=timers.TASKS_DEFAULT, help="tasks among which timers are measured (default: 1M)"
+        "--tasks", type=int, default=timers.TASKS_DEFAULT, help="tasks for timers and reporting (default: 1M)"
     )
     known = sorted(frozenset().union(*(part.names for part in parts(timers.TASKS_DEFAULT))))
     parser.add_argument("--only", nargs="+", choices=known, default=known, metavar="NAME", help=", ".join(known))

@@ -25,8 +25,9 @@ TICK_SECONDS: Final = 0.001
 class OpenLoad:
     """Requests over some connections, each of which has one under way at a time."""
 
-    def __init__(self, requests: Sequence[bytes], per_second: int) -> None:
+    def __init__(self, requests: Sequence[bytes], per_second: int, *, good: int = ACCEPTED) -> None:
         self.bad = 0
+        self._good = good
         self.seconds = [0.0] * len(requests)
         self._requests = requests
         self._per_second = per_second
@@ -65,7 +66,7 @@ class OpenLoad:
     def _on_answer(self, connection: Connection, status: int) -> None:
         number = self._under_way.pop(connection)
         self.seconds[number] = time.perf_counter() - self._began - number / self._per_second
-        self.bad += status != ACCEPTED
+        self.bad += status != self._good
         self._answered += 1
         self._free.append(connection)
         self._send()
