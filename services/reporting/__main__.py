@@ -1,10 +1,32 @@
-"""`python -m services.reporting`."""
+"""`python -m services.reporting` serves; `python -m services.reporting rebuild` rebuilds what is derived."""
 
-from services.reporting.app import SERVICE, build
-from services.reporting.settings import Settings
-from shared.runtime.logs import configure_logs
-from shared.runtime.process import serve
+import sys
 
-settings = Settings()
-configure_logs(SERVICE, log_format=settings.log_format, level=settings.log_level)
-serve(build(settings), settings)
+
+def _serve() -> None:
+    # Not at the top: a rebuild and its workers need none of this.
+    from services.reporting.app import SERVICE, build
+    from services.reporting.settings import Settings
+    from shared.runtime.logs import configure_logs
+    from shared.runtime.process import serve
+
+    settings = Settings()
+    configure_logs(SERVICE, log_format=settings.log_format, level=settings.log_level)
+    serve(build(settings), settings)
+
+
+def _main(arguments: list[str]) -> None:
+    match arguments:
+        case []:
+            _serve()
+        case ["rebuild", *rest]:
+            from services.reporting import rebuild
+
+            sys.exit(rebuild.main(rest))
+        case _:
+            sys.exit("python -m services.reporting [rebuild [--abort] [--allow-missing]]")
+
+
+# A worker of the rebuild imports this file too.
+if __name__ == "__main__":
+    _main(sys.argv[1:])

@@ -11,10 +11,12 @@ from services.reporting.api import ReportApi
 from services.reporting.board.routes import Board
 from services.reporting.counting import Counting
 from services.reporting.handlers import Aggregation
+from services.reporting.kafka_topics import has_applied
 from services.reporting.lists import Lists
 from services.reporting.login import BoardLogin
 from services.reporting.mongo import MongoReportStore
 from services.reporting.mongo_content import MongoContentStore
+from services.reporting.mongo_generations import begin_database, is_begun
 from services.reporting.mongo_lists import MongoLists
 from services.reporting.ports import Message, Store
 from services.reporting.preparing import ContentStore, Gathering, Preparing
@@ -49,8 +51,8 @@ def build(
     client = connect(settings.mongodb_uri, app_name=f"dondoc-{SERVICE}") if store is None else None
     database = client[f"{settings.database_prefix}_{SERVICE}"] if client is not None else None
     mongo = MongoReportStore(database) if database is not None else None
-    mongo_lists = MongoLists(database) if database is not None else None
-    mongo_contents = MongoContentStore(database) if database is not None else None
+    mongo_lists = MongoLists(database, mongo.serving) if database is not None and mongo is not None else None
+    mongo_contents = MongoContentStore(database, mongo.serving) if database is not None and mongo is not None else None
     known, listed, prepared = store or mongo, lists or mongo_lists, contents or mongo_contents
     assert known is not None, "one of the two was made above"
     assert listed is not None, "whoever gives a store gives the lists of what is in it"
@@ -98,6 +100,12 @@ def build(
     preparing = Preparing(known, prepared, gathering, share, publish, clock, rulebook)
     files = ReportFiles(known, prepared, gathering, rulebook, clock, verify=verify, login=login)
 
+    async def begin() -> None:
+        # An empty database in which facts were once applied is a lost one, and no new one.
+        if database is not None and not await is_begun(database):
+            applied_before = await has_applied(settings.kafka_bootstrap_servers, SERVICE)
+            await begin_database(database, applied_before=applied_before)
+
     async def close() -> None:
         if client is not None:
             client.close()
@@ -124,7 +132,7 @@ def build(
             Loop("preparing", preparing.turn, every_seconds=settings.prepare_every_seconds),
         ],
         ready={"mongodb": mongodb_answers, "keys": keys_are_loaded},
-        before=[one.prepare for one in (mongo, mongo_lists, mongo_contents) if one is not None],
+        before=[begin, *(one.prepare for one in (mongo, mongo_lists, mongo_contents) if one is not None)],
         after=[close],
         crash=crash,
     )

@@ -22,7 +22,8 @@ from services.reporting.domain.periods import Regime
 from services.reporting.domain.report import LateFact
 from services.reporting.domain.schedule import AsOf
 from services.reporting.domain.trace import Moment, moment
-from services.reporting.ports import Counted, Entry, KeptTask, LedgerHead, Registry, Share, Store, Tally
+from services.reporting.ports import Counted, Entry, Generations, KeptTask, LedgerHead, Registry, Share, Store, Tally
+from shared.contracts.task_facts import TaskSnapshot
 from shared.contracts.topics import TASKS
 from shared.runtime.clock import Clock
 from shared.runtime.consuming import Received
@@ -52,6 +53,7 @@ class _Count:
     """What memory holds of some partitions. All of it can be made again."""
 
     epoch: int
+    generation: int
     partitions: frozenset[int]
     reached: Moment
     """How far time had come when it was made."""
@@ -94,27 +96,45 @@ class Counting:
 
     async def on_records(self, records: Sequence[Received]) -> None:
         """Keep what the records show, then count it. Told twice, or in another order, the same is kept."""
-        await self._keep_entries([found for one in records if one.topic != TASKS.name and (found := wire.entry(one))])
-        await self._keep_tasks([one for one in records if one.topic == TASKS.name])
+        # Asked for each batch, after its records were read: a rebuild reads for itself what came before it began, and
+        # relies on everything later being kept in both places (ADR 0025).
+        now = await self._generations()
+        await self._keep_entries(
+            [found for one in records if one.topic != TASKS.name and (found := wire.entry(one))], now
+        )
+        await self._keep_tasks([one for one in records if one.topic == TASKS.name], now)
 
-    async def _keep_entries(self, entries: Sequence[tuple[Registry, Entry]]) -> None:
+    async def _generations(self) -> Generations:
+        now = await self._store.generations()
+        if self._count is not None and (self._count.generation != now.serving or now.lost):
+            self.forget("generation")
+        return now
+
+    async def _keep_entries(self, entries: Sequence[tuple[Registry, Entry]], now: Generations) -> None:
         for registry in Registry:
             newest = {
                 entry.id: entry
                 for entry in sorted((one for which, one in entries if which is registry), key=lambda one: one.seq)
             }
             if newest:
-                newer = await self._store.keep_entries(registry, newest.values())
+                if now.filling is not None:
+                    await self._store.of(now.filling).keep_entries(registry, newest.values())
+                newer = await self._store.of(now.serving).keep_entries(registry, newest.values())
                 _tell(registry.value, len(newest), newer)
 
-    async def _keep_tasks(self, records: Sequence[Received]) -> None:
+    async def _keep_tasks(self, records: Sequence[Received], now: Generations) -> None:
         newest = wire.newest_snapshots(records)
         if not newest:
             return
-        count = self._count
-        known = await self._store.counted(list(newest)) if count is not None else {}
+        made: dict[str, KeptTask] = {}
+        if now.filling is not None:
+            # First there, and all of it: what serves is never ahead of what is filled, and may be wrong.
+            made = {task_id: self._kept(*pair) for task_id, pair in newest.items()}
+            await self._store.of(now.filling).keep_tasks(made.values())
+        count, store = self._count, self._store.of(now.serving)
+        known = await store.counted(list(newest)) if count is not None else {}
         newer = {
-            task_id: (record, wire.kept_task(record, task, self._rules.calendar(task.province)))
+            task_id: (record, made.get(task_id) or self._kept(record, task))
             for task_id, (record, task) in newest.items()
             if task_id not in known or known[task_id].seq < task.seq
         }
@@ -122,7 +142,7 @@ class Counting:
         try:
             # Without a ledger nothing was looked up.
             new = newer.keys() - known.keys() if count is not None else ()
-            refused = await self._store.keep_tasks([kept for _, kept in newer.values()], new) if newer else set()
+            refused = await store.keep_tasks([kept for _, kept in newer.values()], new) if newer else set()
         except BaseException:
             # Some may be written. The batch comes again, and what is counted is made from what is kept.
             self.forget("not_known")
@@ -142,6 +162,9 @@ class Counting:
                 late.setdefault(kept.province, {})[fact] = (closed, kept.labels.scopes())
         for province, facts in late.items():
             await self._store.note_late(province, facts, self._clock.now())
+
+    def _kept(self, record: Received, task: TaskSnapshot) -> KeptTask:
+        return wire.kept_task(record, task, self._rules.calendar(task.province))
 
     def _add(self, count: _Count, before: Counted | None, after: Counted | KeptTask) -> Moment | None:
         """Count a task anew. Returns the first moment at which it makes a difference."""
@@ -172,6 +195,9 @@ class Counting:
 
     async def turn(self, reached: datetime | None) -> None:
         """Bring the ledgers up to a business time that all partitions have reached, and write what changed."""
+        now = await self._generations()
+        if now.lost:
+            return
         owned = self._share.owned()
         if self._count is not None and self._count.partitions != owned:
             self.forget("share")
@@ -180,28 +206,35 @@ class Counting:
             return
         if self._count is None:
             async with self._hold():
-                await self._make(self._share.owned(), moment(AsOf(reached)))
+                await self._make(self._share.owned(), moment(AsOf(reached)), now.serving)
         await self._advance(reached)
 
-    async def _make(self, partitions: frozenset[int], reached: Moment) -> None:
-        count = _Count(await self._store.next_epoch(), partitions, reached)
-        async for some in self._store.scan(partitions):
+    async def _make(self, partitions: frozenset[int], reached: Moment, generation: int) -> None:
+        count = _Count(await self._store.next_epoch(), generation, partitions, reached)
+        store = self._store.of(generation)
+        async for some in store.scan(partitions):
             self._beat()
-            for one in await self._by_rules_of_today(some):
+            for one in await self._by_rules_of_today(some, store):
                 self._add(count, None, one)
             await asyncio.sleep(0)
         self._count = count
-        log.info("ledger.made", epoch=count.epoch, partitions=len(partitions), tasks=count.tallies.total())
+        log.info(
+            "ledger.made",
+            epoch=count.epoch,
+            generation=generation,
+            partitions=len(partitions),
+            tasks=count.tallies.total(),
+        )
         metrics.LEDGERS_MADE.inc()
 
-    async def _by_rules_of_today(self, some: Sequence[Counted]) -> Sequence[Counted]:
+    async def _by_rules_of_today(self, some: Sequence[Counted], store: Store) -> Sequence[Counted]:
         """A changed calendar changes which days are near a deadline: such traces are made anew, and kept."""
         calendars = {one.province: self._rules.calendar(one.province) for one in some}
         rules = {province: wire.trace_rules(calendar) for province, calendar in calendars.items()}
         old = {one.id for one in some if one.rules != rules[one.province]}
         if not old:
             return some
-        snapshots = await self._store.snapshots(old)
+        snapshots = await store.snapshots(old)
         traced = {
             one.id: replace(
                 one, trace=wire.retraced(snapshots[one.id], calendars[one.province]), rules=rules[one.province]
@@ -209,7 +242,7 @@ class Counting:
             for one in some
             if one.id in old
         }
-        await self._store.retrace(traced.values())
+        await store.retrace(traced.values())
         return [traced.get(one.id, one) for one in some]
 
     async def _advance(self, reached: datetime) -> None:
@@ -242,7 +275,7 @@ class Counting:
             for province, cut_off in changed
         }
         try:
-            await self._store.write_ledger(head, portions)
+            await self._store.of(count.generation).write_ledger(head, portions)
         except BaseException:
             self.forget("not_known")
             raise
@@ -254,7 +287,8 @@ class Counting:
             count = self._count
             if count is None:
                 return False
-            kept = {one: tally for one, tally in (await self._store.tally(count.partitions)).items() if tally.tasks}
+            found = await self._store.of(count.generation).tally(count.partitions)
+            kept = {one: tally for one, tally in found.items() if tally.tasks}
             if kept != count.tally():
                 self.forget("tally")
                 return False

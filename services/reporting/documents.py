@@ -194,7 +194,7 @@ def report_document(report: Report) -> Document:
         "members": list(report.members),
         "amendment": _amendment_document(report.amendment) if report.amendment is not None else None,
         "unpublished": True,
-    }
+    } | ({"known_hash": report.known_hash} if report.known_hash is not None else {})
 
 
 def report(document: Document) -> Report:
@@ -222,6 +222,7 @@ def report(document: Document) -> Report:
         indicators=tuple(_indicator(one) for one in document["indicators"]),
         members=tuple(document["members"]),
         amendment=_amendment(amendment) if amendment is not None else None,
+        known_hash=document.get("known_hash"),
     )
 
 

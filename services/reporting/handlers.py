@@ -1,6 +1,7 @@
 """Reports: ledgers of all replicas are added up; periods close; what changed is written as a revision and published."""
 
 import asyncio
+import math
 import time
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from shared.workdays.calendar import start_of
 log = structlog.get_logger()
 
 REPORTS_PAGE = 200
+LOST_WARNING_SECONDS = 60.0
 LATE_MARGIN = timedelta(minutes=1)
 """A late fact is noted before its sums are written: so much earlier it is still looked for."""
 CATEGORY_NAMES = {
@@ -143,10 +145,16 @@ class Aggregation:
         self._recheck_seconds = recheck_seconds
         self._publish_every_seconds = publish_every_seconds
         self._provinces: dict[str, _Province] = {}
+        self._generation: int | None = None
+        self._facts = store
+        """Of the generation that serves: what is added up is never of two."""
         self._checked = time.monotonic()
+        self._warned = -math.inf
 
     async def turn(self) -> None:
         """Note how far time has come, bring the ledgers up to it, then each own province's reports."""
+        if not await self._follow():
+            return
         await self._store.note_progress(await self._share.times())
         reached = await self.business_time()
         if time.monotonic() - self._checked > self._recheck_seconds:
@@ -155,12 +163,12 @@ class Aggregation:
         await self._counting.turn(reached)
         if reached is None:
             return
-        heads = await self._store.ledgers()
+        heads = await self._facts.ledgers()
         chosen = in_force(heads, await self._share.partition_count())
         if chosen is None:
             return
         if passed_over := [head.epoch for head in heads if head not in chosen]:
-            await self._store.drop_ledgers(passed_over)
+            await self._facts.drop_ledgers(passed_over)
         found = sorted({province for head in chosen for province in head.portions})
         own = [province for province in found if await self._share.owns(province)]
         fresh_since = time.monotonic() - self._recheck_seconds
@@ -172,6 +180,20 @@ class Aggregation:
             await self._publish(province)
             if await self._bring_up(province, chosen):
                 await self._publish(province)
+
+    async def _follow(self) -> bool:
+        """Turn to the generation that serves. False: the database was lost, so that no figure would be right."""
+        now = await self._store.generations()
+        metrics.GENERATION.set(now.serving)
+        metrics.REBUILT_RATIO.set(now.filled if now.filling is not None else math.nan)
+        metrics.FACTS_LOST.set(now.lost)
+        if now.serving != self._generation:
+            self._generation, self._facts = now.serving, self._store.of(now.serving)
+            self._provinces.clear()
+        if now.lost and time.monotonic() - self._warned > LOST_WARNING_SECONDS:
+            self._warned = time.monotonic()
+            log.error("facts.lost", advice="the database is not the one whose facts were applied: rebuild it (runbook)")
+        return not now.lost
 
     async def business_time(self) -> datetime | None:
         """What every partition has reached, whoever owns it; None while one is unknown.
@@ -243,7 +265,7 @@ class Aggregation:
         newer = [key for key, version in wanted.items() if known.portions.get(key, (0,))[0] != version]
         if newer:
             asked = {(epoch, province, cut_off, wanted[epoch, cut_off]) for epoch, cut_off in newer}
-            found = await self._store.portions(asked)
+            found = await self._facts.portions(asked)
             if found.keys() != asked:
                 return None
             known.portions |= {
@@ -260,19 +282,19 @@ class Aggregation:
 
     async def _read_registry(self, province: str, known: _Province) -> bool:
         """Read names, groups and indicators where any changed."""
-        tallies = [await self._store.tally_entries(registry, province) for registry in Registry]
+        tallies = [await self._facts.tally_entries(registry, province) for registry in Registry]
         registry = tuple((one.tasks, one.seqs) for one in tallies)
         if registry == known.registry:
             return False
-        agencies = [wire.agency(one) for one in await self._store.entries(Registry.AGENCIES, province)]
-        directives = [wire.directive(one) for one in await self._store.entries(Registry.DIRECTIVES, province)]
+        agencies = [wire.agency(one) for one in await self._facts.entries(Registry.AGENCIES, province)]
+        directives = [wire.directive(one) for one in await self._facts.entries(Registry.DIRECTIVES, province)]
         known.names = Names(
             known.names.province,
             {one.code: one.name for one in agencies},
             {one.directive: one.number or one.title for one in directives},
             {one.code: one.groups for one in agencies},
         )
-        known.indicators = [wire.indicator(one) for one in await self._store.entries(Registry.INDICATORS, province)]
+        known.indicators = [wire.indicator(one) for one in await self._facts.entries(Registry.INDICATORS, province)]
         known.registry = registry
         # A closed report may have gone out under a code, or an indicator may have come in late.
         known.closed.clear()

@@ -23,6 +23,13 @@ REACHED_SECONDS = Gauge(
     "dondoc_reporting_business_time_seconds",
     "Business time (Unix) that all partitions of the tasks topic have reached.",
 )
+GENERATION = Gauge("dondoc_reporting_generation", "The generation of derived data that serves (ADR 0025).")
+REBUILT_RATIO = Gauge(
+    "dondoc_reporting_rebuilt_ratio", "How much of the topics a rebuild under way has read, 0 to 1; NaN: none is."
+)
+FACTS_LOST = Gauge(
+    "dondoc_reporting_facts_lost", "1 while the database lacks facts that were applied once and a rebuild is needed."
+)
 LEDGERS_MADE = Counter("dondoc_reporting_ledgers_made_total", "Ledgers made from all that is kept of the partitions.")
 LEDGERS_FORGOTTEN = Counter(
     "dondoc_reporting_ledgers_forgotten_total",

@@ -12,9 +12,11 @@ from services.reporting.domain.ledger import Sums
 from services.reporting.domain.periods import Kind
 from services.reporting.domain.report import Head, LateFact, Report
 from services.reporting.domain.scopes import PROVINCE_SCOPE
+from services.reporting.mongo_generations import Serving, begin_database, collection_name, read_generations
 from services.reporting.ports import (
     Counted,
     Entry,
+    Generations,
     KeptTask,
     LedgerHead,
     PeriodRow,
@@ -35,18 +37,21 @@ COUNTED: Final = {"seq": 1, "province": 1, "agency": 1, "directive": 1, "categor
 class MongoReportStore:
     """Implements ports.Store on one MongoDB database."""
 
-    def __init__(self, database: Database) -> None:
-        self._tasks = database["task_facts"]
-        self._registries = {registry: database[registry.value] for registry in Registry}
+    def __init__(self, database: Database, serving: Serving | None = None, *, pinned: bool = False) -> None:
+        """`serving`: what this store reads, kept up to date by it unless it is pinned; readers may share it."""
+        self._database = database
+        self.serving = serving or Serving()
+        self._pinned = pinned
         self._progress = database["progress"]
         self._counters = database["counters"]
-        self._ledgers = database["ledgers"]
-        self._portions = database["portions"]
         self._late = database["late_facts"]
         self._reports = database["reports"]
 
     async def prepare(self) -> None:
         """Create the indexes that the queries below rest on. Safe to repeat."""
+        if not self._pinned:
+            await begin_database(self._database, applied_before=False)
+            await self.generations()
         await self._tasks.create_indexes(
             [
                 # Tallied from the index alone.
@@ -59,8 +64,10 @@ class MongoReportStore:
                 IndexModel([("province", ASCENDING), ("directive", ASCENDING)], name="by_directive"),
             ]
         )
-        for registry in self._registries.values():
-            await registry.create_indexes([IndexModel([("province", ASCENDING), ("seq", ASCENDING)], name="versions")])
+        for registry in Registry:
+            await self._registry(registry).create_indexes(
+                [IndexModel([("province", ASCENDING), ("seq", ASCENDING)], name="versions")]
+            )
         await self._portions.create_indexes(
             [
                 IndexModel([("epoch", ASCENDING), ("replaced_at", ASCENDING)], name="replaced"),
@@ -84,6 +91,37 @@ class MongoReportStore:
             ]
         )
 
+    # -- generations ---------------------------------------------------------------------------------------------------
+
+    async def generations(self) -> Generations:
+        """See ports.Store."""
+        now = await read_generations(self._database)
+        if not self._pinned:
+            self.serving.generation = now.serving
+        return now
+
+    def of(self, generation: int) -> "MongoReportStore":
+        """See ports.Store."""
+        return MongoReportStore(self._database, Serving(generation), pinned=True)
+
+    def _derived(self, name: str) -> Any:
+        return self._database[collection_name(name, self.serving.generation)]
+
+    @property
+    def _tasks(self) -> Any:
+        return self._derived("task_facts")
+
+    @property
+    def _ledgers(self) -> Any:
+        return self._derived("ledgers")
+
+    @property
+    def _portions(self) -> Any:
+        return self._derived("portions")
+
+    def _registry(self, registry: Registry) -> Any:
+        return self._derived(registry.value)
+
     # -- facts -----------------------------------------------------------------------------------------------------
 
     async def counted(self, ids: Collection[str]) -> Mapping[str, Counted]:
@@ -98,20 +136,22 @@ class MongoReportStore:
     async def keep_entries(self, registry: Registry, kept: Collection[Entry]) -> int:
         """See ports.Store."""
         return len(kept) - len(
-            await self._keep(self._registries[registry], {one.id: documents.entry_document(one) for one in kept})
+            await self._keep(self._registry(registry), {one.id: documents.entry_document(one) for one in kept})
         )
 
-    async def _keep(self, target: Any, waiting: Mapping[str, Document], new: frozenset[str] = frozenset()) -> set[str]:
+    async def _keep(
+        self, target: Any, waiting: Mapping[str, Document], new: frozenset[str] = frozenset(), by: str = "seq"
+    ) -> set[str]:
         """Replace what is older. Returns the ids of what is as new already."""
         as_new: set[str] = set()
         for _ in range(RACES_MAX):
             if not waiting:
                 return as_new
             # The filter misses a document that is as new or newer; the upsert then runs into its key.
-            writes = [
+            writes: list[Any] = [
                 InsertOne(document)
                 if one in new
-                else ReplaceOne({"_id": one, "seq": {"$lt": document["seq"]}}, document, upsert=True)
+                else ReplaceOne({"_id": one, by: {"$lt": document[by]}}, document, upsert=True)
                 for one, document in waiting.items()
             ]
             new = frozenset()
@@ -121,8 +161,8 @@ class MongoReportStore:
             except BulkWriteError as error:
                 refused = {failure["op"].get("q", failure["op"])["_id"] for failure in _only_duplicates(error)}
             # Refused can also mean that another insert of an older version was a moment faster.
-            stored = {doc["_id"]: doc["seq"] async for doc in target.find({"_id": {"$in": list(refused)}}, {"seq": 1})}
-            again = {one for one in refused if stored.get(one, -1) < waiting[one]["seq"]}
+            stored = {doc["_id"]: doc[by] async for doc in target.find({"_id": {"$in": list(refused)}}, {by: 1})}
+            again = {one for one in refused if stored.get(one, -1) < waiting[one][by]}
             as_new |= refused - again
             waiting = {one: waiting[one] for one in again}
         raise TransientError(f"{len(waiting)} snapshots are written by others all the time")
@@ -164,12 +204,12 @@ class MongoReportStore:
 
     async def entries(self, registry: Registry, province: str) -> list[Entry]:
         """See ports.Store."""
-        found = self._registries[registry].find({"province": province})
+        found = self._registry(registry).find({"province": province})
         return [documents.entry(document) async for document in found]
 
     async def tally_entries(self, registry: Registry, province: str) -> Tally:
         """See ports.Store."""
-        found = self._registries[registry].aggregate(
+        found = self._registry(registry).aggregate(
             [
                 {"$match": {"province": province}},
                 {"$group": {"_id": None, "tasks": {"$sum": 1}, "seqs": {"$sum": "$seq"}}},
@@ -300,6 +340,36 @@ class MongoReportStore:
             _only_duplicates(error)
             return False
         return result.inserted_count + result.matched_count == len(reports)
+
+    async def revisions(self, keys: Collection[str]) -> Mapping[str, int]:
+        """See ports.Store."""
+        found = self._reports.find({"_id": {"$in": list(keys)}}, {"revision": 1})
+        return {document["_id"]: document["revision"] async for document in found}
+
+    async def some_reports(self, keys: Collection[str]) -> Mapping[str, Report]:
+        """See ports.Store."""
+        found = self._reports.find({"_id": {"$in": list(keys)}})
+        return {document["_id"]: documents.report(document) async for document in found}
+
+    async def restore_reports(self, reports: Collection[Report]) -> set[str]:
+        """See ports.Store."""
+        told = {one.key: documents.report_document(one) for one in reports}
+        for document in told.values():
+            del document["unpublished"]
+        return told.keys() - await self._keep(self._reports, told, by="revision")
+
+    async def complete_reports(self, reports: Collection[Report]) -> None:
+        """See ports.Store."""
+        told = {one.key: documents.report_document(one) for one in reports}
+        for document in told.values():
+            del document["unpublished"]
+        await self._reports.bulk_write(
+            [
+                ReplaceOne({"_id": key, "revision": one["revision"], "known_hash": {"$exists": True}}, one)
+                for key, one in told.items()
+            ],
+            ordered=False,
+        )
 
     async def unpublished(self, province: str, limit: int) -> list[Report]:
         """See ports.Store."""

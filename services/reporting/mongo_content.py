@@ -1,7 +1,7 @@
 """MongoContentStore: finds the tasks of a report's lists by index, and keeps every revision that was prepared."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError
@@ -11,6 +11,7 @@ from services.reporting.domain.content import Prepared, PreparedHead
 from services.reporting.domain.listing import Window
 from services.reporting.domain.periods import Kind
 from services.reporting.domain.scopes import PROVINCE_SCOPE
+from services.reporting.mongo_generations import Serving, collection_name
 from services.reporting.preparing import Closed
 from shared.runtime.mongodb import Database
 
@@ -25,10 +26,15 @@ class MongoContentStore:
     window, those extended in the period and those with money. Not how many tasks there are.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._tasks = database["task_facts"]
+    def __init__(self, database: Database, serving: Serving | None = None) -> None:
+        self._database = database
+        self._serving = serving or Serving()
         self._reports = database["reports"]
         self._prepared = database["prepared"]
+
+    @property
+    def _tasks(self) -> Any:
+        return self._database[collection_name("task_facts", self._serving.generation)]
 
     async def prepare(self) -> None:
         """Create the indexes that the queries below rest on. Safe to repeat. All hold only the tasks concerned."""

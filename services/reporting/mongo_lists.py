@@ -11,6 +11,7 @@ from services.reporting import documents
 from services.reporting.domain.report import Report
 from services.reporting.domain.scopes import PROVINCE_SCOPE
 from services.reporting.lists import AGENCIES_MAX, After, TaskRow, Where, Window
+from services.reporting.mongo_generations import Serving, collection_name
 from services.reporting.ports import Entry, Registry
 from shared.runtime.mongodb import Database, Document
 
@@ -33,10 +34,14 @@ _URGENT: Final = [("late_from", ASCENDING), ("_id", ASCENDING)]
 class MongoLists:
     """Implements lists.Lists on the database that MongoReportStore fills."""
 
-    def __init__(self, database: Database) -> None:
-        self._tasks = database["task_facts"]
+    def __init__(self, database: Database, serving: Serving | None = None) -> None:
+        self._database = database
+        self._serving = serving or Serving()
         self._reports = database["reports"]
-        self._registries = {registry: database[registry.value] for registry in Registry}
+
+    @property
+    def _tasks(self) -> Any:
+        return self._database[collection_name("task_facts", self._serving.generation)]
 
     async def prepare(self) -> None:
         """Create the indexes that the queries below rest on. Safe to repeat."""
@@ -73,7 +78,8 @@ class MongoLists:
 
     async def entry(self, registry: Registry, entry_id: str) -> Entry | None:
         """See lists.Lists."""
-        found = await self._registries[registry].find_one({"_id": entry_id})
+        name = collection_name(registry.value, self._serving.generation)
+        found = await self._database[name].find_one({"_id": entry_id})
         return documents.entry(found) if found is not None else None
 
     async def version(self, province: str) -> str:

@@ -89,6 +89,20 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class Generations:
+    """Where what is derived from the topics is kept: facts, registries, ledgers and portions (ADR 0025)."""
+
+    serving: int = 1
+    """What is counted and read."""
+    filling: int | None = None
+    """What a rebuild fills: every fact goes there as well."""
+    filled: float = 0.0
+    """How much of it is read, from 0 to 1."""
+    lost: bool = False
+    """The database was lost: facts that were applied once are not there. Nothing may be counted or published."""
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerHead:
     """A replica's ledgers as they were written last."""
 
@@ -139,7 +153,21 @@ class Reading(Protocol):
 
 
 class Store(Reading, Protocol):
-    """What reporting remembers. tests/contract/test_reporting_store.py says what every implementation must do."""
+    """What reporting remembers. tests/contract/test_reporting_store.py says what every implementation must do.
+
+    Facts, registries and ledgers are those of the serving generation, as far as this process has heard; whoever must
+    be sure asks for `generations` and works on one of them by `of`.
+    """
+
+    # -- generations
+
+    async def generations(self) -> Generations:
+        """What serves now, and what is filled. Never older than what any step knew that ended before this began."""
+        ...
+
+    def of(self, generation: int) -> "Store":
+        """The same store with the facts, registries and ledgers of one generation, whichever serves."""
+        ...
 
     # -- facts
 
@@ -237,6 +265,22 @@ class Store(Reading, Protocol):
 
     async def save_reports(self, reports: Sequence[Report]) -> bool:
         """Write each as the successor of the revision before it, unpublished. False: another was faster with some."""
+        ...
+
+    async def revisions(self, keys: Collection[str]) -> Mapping[str, int]:
+        """Report key → its last revision, where there is one."""
+        ...
+
+    async def some_reports(self, keys: Collection[str]) -> Mapping[str, Report]:
+        """Report key → the report, where there is one."""
+        ...
+
+    async def restore_reports(self, reports: Collection[Report]) -> set[str]:
+        """Write those that are newer than what is there, as published. Returns the keys of those that were."""
+        ...
+
+    async def complete_reports(self, reports: Collection[Report]) -> None:
+        """Put them in place of the same revisions that were restored without all of their content."""
         ...
 
     async def unpublished(self, province: str, limit: int) -> list[Report]:

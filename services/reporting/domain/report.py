@@ -80,6 +80,8 @@ class Report:
     """Of a group: its agencies, kept so that a closed report does not change with the registry."""
     revision: int = 1
     amendment: Amendment | None = None
+    known_hash: str | None = None
+    """Of a report read back from its topic, where what was told of it does not give its hash again."""
 
     @property
     def key(self) -> str:
@@ -89,6 +91,8 @@ class Report:
     @property
     def content_hash(self) -> str:
         """sha256 of all that is counted and compared: equal content, equal hash, whatever it is called or when."""
+        if self.known_hash is not None:
+            return self.known_hash
         content = {
             "figures": asdict(self.figures),
             "previous": asdict(self.previous) if self.previous is not None else None,

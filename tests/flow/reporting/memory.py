@@ -1,30 +1,82 @@
 """In-memory parts of reporting; tests/contract/test_reporting_store.py vouches for the store."""
 
+import copy
+import itertools
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from services.reporting.domain.ledger import Sums
 from services.reporting.domain.report import Head, LateFact, Report
 from services.reporting.domain.scopes import PROVINCE_SCOPE
-from services.reporting.ports import Counted, Entry, KeptTask, LedgerHead, Message, PeriodRow, Registry, Tally
+from services.reporting.ports import (
+    Counted,
+    Entry,
+    Generations,
+    KeptTask,
+    LedgerHead,
+    Message,
+    PeriodRow,
+    Registry,
+    Tally,
+)
 from shared.contracts.codec import Event, decode
 from shared.contracts.report_facts import ReportPublished
+
+
+@dataclass(slots=True)
+class Derived:
+    """One generation."""
+
+    tasks: dict[str, KeptTask] = field(default_factory=dict)
+    entries: dict[Registry, dict[str, Entry]] = field(default_factory=lambda: {registry: {} for registry in Registry})
+    ledgers: dict[int, LedgerHead] = field(default_factory=dict)
+    portions: dict[tuple[int, str, date, int], Sums] = field(default_factory=dict)
 
 
 class MemoryReportStore:
     """Implements ports.Store."""
 
     def __init__(self) -> None:
-        self.tasks: dict[str, KeptTask] = {}
-        self._entries: dict[Registry, dict[str, Entry]] = {registry: {} for registry in Registry}
+        self.derived: defaultdict[int, Derived] = defaultdict(Derived)
+        self.state = [Generations()]
+        """One, shared by all views."""
+        self.generation: int | None = None
+        """None: whichever serves."""
         self._progress: dict[int, datetime] = {}
-        self._epoch = 0
-        self._ledgers: dict[int, LedgerHead] = {}
-        self._portions: dict[tuple[int, str, date, int], Sums] = {}
+        self._epochs = itertools.count(1)
         self._late: dict[str, tuple[str, date, tuple[str, ...], datetime, LateFact]] = {}
         self._reports: dict[str, Report] = {}
         self._unpublished: set[str] = set()
+
+    async def generations(self) -> Generations:
+        return self.state[0]
+
+    def of(self, generation: int) -> "MemoryReportStore":
+        view = copy.copy(self)
+        view.generation = generation
+        return view
+
+    @property
+    def _here(self) -> Derived:
+        return self.derived[self.generation or self.state[0].serving]
+
+    @property
+    def tasks(self) -> dict[str, KeptTask]:
+        return self._here.tasks
+
+    @property
+    def _entries(self) -> dict[Registry, dict[str, Entry]]:
+        return self._here.entries
+
+    @property
+    def _ledgers(self) -> dict[int, LedgerHead]:
+        return self._here.ledgers
+
+    @property
+    def _portions(self) -> dict[tuple[int, str, date, int], Sums]:
+        return self._here.portions
 
     async def counted(self, ids: Collection[str]) -> Mapping[str, Counted]:
         return {one: _counted(self.tasks[one]) for one in ids if one in self.tasks}
@@ -76,8 +128,7 @@ class MemoryReportStore:
         return dict(self._progress)
 
     async def next_epoch(self) -> int:
-        self._epoch += 1
-        return self._epoch
+        return next(self._epochs)
 
     async def write_ledger(self, head: LedgerHead, changed: Mapping[tuple[str, date], Sums]) -> None:
         for (province, cut_off), sums in changed.items():
@@ -90,7 +141,8 @@ class MemoryReportStore:
     async def drop_ledgers(self, epochs: Collection[int]) -> None:
         for epoch in epochs:
             self._ledgers.pop(epoch, None)
-        self._portions = {key: sums for key, sums in self._portions.items() if key[0] not in epochs}
+        for key in [one for one in self._portions if one[0] in epochs]:
+            del self._portions[key]
 
     async def portions(
         self, wanted: Collection[tuple[int, str, date, int]]
@@ -122,6 +174,25 @@ class MemoryReportStore:
                 self._unpublished.add(report.key)
                 written += 1
         return written == len(reports)
+
+    async def revisions(self, keys: Collection[str]) -> Mapping[str, int]:
+        return {key: self._reports[key].revision for key in keys if key in self._reports}
+
+    async def some_reports(self, keys: Collection[str]) -> Mapping[str, Report]:
+        return {key: self._reports[key] for key in keys if key in self._reports}
+
+    async def restore_reports(self, reports: Collection[Report]) -> set[str]:
+        known = await self.revisions([one.key for one in reports])
+        newer = {one.key: one for one in reports if known.get(one.key, 0) < one.revision}
+        self._reports.update(newer)
+        self._unpublished -= newer.keys()
+        return set(newer)
+
+    async def complete_reports(self, reports: Collection[Report]) -> None:
+        for one in reports:
+            known = self._reports[one.key]
+            if known.revision == one.revision and known.known_hash is not None:
+                self._reports[one.key] = one
 
     async def unpublished(self, province: str, limit: int) -> list[Report]:
         waiting = [self._reports[key] for key in sorted(self._unpublished)]

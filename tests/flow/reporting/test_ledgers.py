@@ -148,7 +148,18 @@ async def test_what_another_wrote_meanwhile_is_found_before_anything_is_closed()
 class _LostAnswer(MemoryReportStore):
     """Writes, and then the connection breaks."""
 
-    breaks = False
+    def __init__(self) -> None:
+        super().__init__()
+        self.breaking: list[bool] = []
+        """Once for each, whichever view of the store is asked."""
+
+    @property
+    def breaks(self) -> bool:
+        return bool(self.breaking)
+
+    @breaks.setter
+    def breaks(self, does: bool) -> None:
+        self.breaking[:] = [True] if does else []
 
     async def keep_tasks(self, kept: Collection[KeptTask], new: Collection[str] = ()) -> set[str]:
         found = await super().keep_tasks(kept, new)
