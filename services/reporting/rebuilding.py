@@ -203,8 +203,11 @@ class Rebuild:
         log.info("rebuild.began", generation=filling, filler=self._filler)
         try:
             loaded = await self._while_held(filling)
-        except (Exception, asyncio.CancelledError):
-            await self._undo(filling)
+        except (Exception, asyncio.CancelledError) as error:
+            held = await self._undo(filling)
+            if isinstance(error, NotKeptError | MissingError) and not held:
+                # Whoever took over has dropped it, and the service does not fill it any more.
+                raise TakenOverError from error
             raise
         log.info("rebuild.switched", generation=filling)
         kept = await self._tidy()
@@ -284,15 +287,17 @@ class Rebuild:
             if kept.tasks < read.tasks or kept.seqs < read.seqs:
                 raise NotKeptError(f"{what or 'tasks'} of {province}, partition {partition}: {read} read, {kept} kept")
 
-    async def _undo(self, filling: int) -> None:
-        """Leave nothing behind, if the database lets us; else the next rebuild does it."""
+    async def _undo(self, filling: int) -> bool:
+        """Leave nothing behind, if the database lets us; else the next rebuild does it. Whether the lease was ours."""
+        held = True
         try:
+            held = await self._leasing.abandon(self._filler)
             # Whose answer to the switch was lost must not drop what serves.
-            await self._leasing.abandon(self._filler)
             if (await self._leasing.generations()).serving != filling:
                 await self._leasing.drop(filling)
         except Exception as error:
             log.warning("rebuild.left_behind", generation=filling, cause=type(error).__name__)
+        return held
 
     async def _tidy(self) -> tuple[int, ...]:
         """Drop the generations before, once nobody reads them. Returns those that had to stay."""
