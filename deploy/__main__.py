@@ -1,8 +1,9 @@
-"""`dondoc`: what an operator does by hand. `python -m deploy keys|token|issuer|audit`."""
+"""`dondoc`: what an operator does by hand. `python -m deploy keys|token|issuer|audit|rebuild`."""
 
 import argparse
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -65,6 +66,13 @@ def _parser() -> argparse.ArgumentParser:
 
     counted = commands.add_parser("audit", help="count what was accepted against what became of it")
     audit.add_options(counted)
+
+    rebuilt = commands.add_parser("rebuild", help="derive what a service keeps anew from its topics, while it serves")
+    rebuilt.add_argument("service", choices=["reporting"])
+    rebuilt.add_argument("--abort", action="store_true", help="end a rebuild, and drop what one left half done")
+    rebuilt.add_argument(
+        "--allow-missing", action="store_true", help="switch even if something serves now that is in no topic"
+    )
     return parser
 
 
@@ -111,11 +119,18 @@ def _audit(given: argparse.Namespace) -> None:
     sys.exit(audit.run(given))
 
 
+def _rebuild(given: argparse.Namespace) -> None:
+    said = [f"--{name}" for name in ("abort", "allow-missing") if getattr(given, name.replace("-", "_"))]
+    # A process of the service's own: it has the service's settings, and this command none of its parts.
+    sys.exit(subprocess.call([sys.executable, "-m", f"services.{given.service}", "rebuild", *said]))
+
+
 _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], None]]] = {
     "keys": _keys,
     "token": _token,
     "issuer": _issuer,
     "audit": _audit,
+    "rebuild": _rebuild,
 }
 
 

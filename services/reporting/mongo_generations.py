@@ -27,7 +27,7 @@ MARKS_PAGE: Final = 2_000
 _ID: Final = "derived"
 _NAME: Final = re.compile(r"(.+)_g([0-9]+)")
 _COUNTED: Final = ("_id", "seq", "province", "p", "agency", "directive", "category", "steps")
-"""The fields of a task's document that decide what is counted."""
+"""The fields of a task's document that decide what is counted, in the order in which they stand there."""
 _RAW: Final = bson.CodecOptions(document_class=RawBSONDocument)
 
 
@@ -167,8 +167,19 @@ class MongoMarks:
 
     def of_task(self, kept: KeptTask) -> Mark:
         """See loading.Marks."""
-        document = documents.task_document(kept)
-        return Mark(kept.id, kept.seq, zlib.crc32(bson.encode({name: document[name] for name in _COUNTED})))
+        where = kept.labels
+        steps = documents.steps_list(kept.trace)
+        values = (
+            kept.id,
+            kept.seq,
+            kept.province,
+            kept.partition,
+            where.agency,
+            where.directive,
+            where.category,
+            steps,
+        )
+        return Mark(kept.id, kept.seq, zlib.crc32(bson.encode(dict(zip(_COUNTED, values, strict=True)))))
 
     def of_entry(self, kept: Entry) -> Mark:
         """See loading.Marks."""

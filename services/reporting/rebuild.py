@@ -56,22 +56,17 @@ _PHASES: Final = {
 }
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """What can be said on the command line."""
+def main(arguments: Sequence[str]) -> int:
+    """Rebuild or abort. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="dondoc rebuild reporting", description="Read all that reporting derives from the topics anew, and switch."
+    )
     parser.add_argument("--abort", action="store_true", help="end a rebuild, and drop what one left half done")
     parser.add_argument(
         "--allow-missing",
         action="store_true",
         help="switch even if something serves now that is in no topic; it is then gone",
     )
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Rebuild or abort. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="dondoc rebuild reporting", description="Read all that reporting derives from the topics anew, and switch."
-    )
-    options(parser)
     given = parser.parse_args(arguments)
     settings = Settings()
     # Results go to stdout, all else to stderr.
