@@ -3,7 +3,6 @@
 import argparse
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -121,8 +120,8 @@ def _audit(given: argparse.Namespace) -> None:
 
 def _rebuild(given: argparse.Namespace) -> None:
     said = [f"--{name}" for name in ("abort", "allow-missing") if getattr(given, name.replace("-", "_"))]
-    # A process of the service's own: it has the service's settings, and this command none of its parts.
-    sys.exit(subprocess.call([sys.executable, "-m", f"services.{given.service}", "rebuild", *said]))
+    # The service's own command: with its settings, and signals reach it as they came.
+    os.execv(sys.executable, [sys.executable, "-m", f"services.{given.service}", "rebuild", *said])  # noqa: S606
 
 
 _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], None]]] = {

@@ -31,6 +31,10 @@ _COUNTED: Final = ("_id", "seq", "province", "p", "agency", "directive", "catego
 _RAW: Final = bson.CodecOptions(document_class=RawBSONDocument)
 
 
+class DatabaseGoneError(TransientError):
+    """The database is not the one that it was at the start: dropped, or another server. Its name is in the logs."""
+
+
 @dataclass(slots=True)
 class Serving:
     """The generation that serves, as far as this process has heard; what a store reads that is not told another."""
@@ -55,13 +59,13 @@ def generation_of(collection: str) -> int | None:
 
 
 async def read_generations(database: Database) -> Generations:
-    """What serves and what is filled. Raises TransientError where no service and no rebuild has begun a database yet.
+    """What serves and what is filled. Raises DatabaseGoneError where neither service nor rebuild has begun a database.
 
     The document is there from the first start on: where it is gone, the database is another than it was.
     """
     found = await database[STATE].find_one({"_id": _ID})
     if found is None:
-        raise TransientError("reporting's database is empty; if it was not before, it is lost: rebuild it (runbook)")
+        raise DatabaseGoneError("reporting's database is empty and was not before: rebuild it (docs/runbook.md)")
     filler = found["filler"] or {}
     return Generations(found["serving"], found["filling"], filler.get("filled", 0.0), found["lost"])
 
@@ -74,9 +78,10 @@ async def is_begun(database: Database) -> bool:
 async def begin_database(database: Database, *, applied_before: bool) -> None:
     """Say that the first generation serves, where nothing says anything yet.
 
-    `applied_before`: reporting has applied facts once. If none is kept, the database was lost.
+    `applied_before`: reporting has applied facts once. Then the database was lost, unless it is one of a build before
+    there were generations: that has its indexes. (A batch on its way may bring the collection back, but no index.)
     """
-    lost = applied_before and await database[TASKS].find_one({}, {}) is None
+    lost = applied_before and "versions" not in await database[TASKS].index_information()
     try:
         await database[STATE].insert_one(
             {"_id": _ID, "serving": 1, "last": 1, "filling": None, "filler": None, "lost": lost}

@@ -13,6 +13,7 @@ from services.reporting.loading import Marks
 from services.reporting.mongo import MongoReportStore
 from services.reporting.mongo_generations import (
     STATE,
+    DatabaseGoneError,
     MongoGenerations,
     MongoMarks,
     begin_database,
@@ -22,7 +23,6 @@ from services.reporting.mongo_generations import (
 )
 from services.reporting.ports import Generations, LedgerHead, Registry, Store, Tally
 from services.reporting.rebuilding import Filler, Leasing, Phase, Progress
-from shared.runtime.errors import TransientError
 from tests.contract.test_reporting_store import a_kept, a_report, an_entry, counted
 from tests.flow.reporting.memory import MemoryReportStore
 from tests.flow.reporting.memory_generations import MemoryGenerations, MemoryMarks
@@ -285,10 +285,11 @@ async def test_restored_report_keeps_its_hash_until_it_is_completed(parts: Parts
 @pytest.mark.connected
 async def test_database_of_an_earlier_build_serves_its_collections_under_their_names(mongo_uri: str) -> None:
     async with fresh_database(mongo_uri) as database:
-        await database["task_facts"].insert_one({"_id": "H48/TB/I.1/H48.07", "seq": 1, "p": 3, "province": "H48"})
-        await begin_database(database, applied_before=True)
         store = MongoReportStore(database)
         await store.prepare()
+        await database["task_facts"].insert_one({"_id": "H48/TB/I.1/H48.07", "seq": 1, "p": 3, "province": "H48"})
+        await database.drop_collection(STATE)
+        await begin_database(database, applied_before=True)
 
         assert await store.generations() == Generations(1)
         assert await store.tally({3}) == {"H48": Tally(1, 1)}
@@ -299,6 +300,8 @@ async def test_empty_database_is_lost_only_where_facts_were_applied_before(mongo
     for applied_before in (True, False):
         async with fresh_database(mongo_uri) as database:
             assert not await is_begun(database)
+            # A batch that was on its way when the database was dropped.
+            await database["task_facts"].insert_one({"_id": "H48/TB/I.1/H48.07", "seq": 1, "p": 3, "province": "H48"})
             await begin_database(database, applied_before=applied_before)
             await begin_database(database, applied_before=not applied_before)
 
@@ -317,7 +320,7 @@ async def test_database_that_vanishes_under_a_service_is_no_empty_one(mongo_uri:
         await store.prepare()
         await database.drop_collection(STATE)
 
-        with pytest.raises(TransientError, match="rebuild"):
+        with pytest.raises(DatabaseGoneError, match="rebuild"):
             await store.generations()
 
 

@@ -390,7 +390,7 @@ async def test_nothing_is_switched_where_the_new_generation_does_not_hold_what_w
     assert await world.store.generations() == Generations(1)
 
 
-# -- one at a time, and what dies ----------------------------------------------------------------------------------------
+# -- one at a time, and what dies --------------------------------------------------------------------------------------
 
 
 async def test_second_rebuild_is_refused_while_one_is_alive() -> None:
