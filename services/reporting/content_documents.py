@@ -80,6 +80,18 @@ def prepared_document(prepared: Prepared) -> Document:
     }
 
 
+def lost_document(province: str, period: str, revision: int) -> Document:
+    """A revision that was told and whose content is lost. No content has its hash, so the next one follows at once."""
+    return {
+        "_id": prepared_id(province, period, revision),
+        "province": province,
+        "period": period,
+        "revision": revision,
+        "report_revision": 0,
+        "content_hash": "",
+    }
+
+
 def prepared(document: Document) -> Prepared:
     """See prepared_document."""
     return Prepared(

@@ -99,7 +99,9 @@ class MongoContentStore:
 
     async def prepared(self, province: str, period: str, revision: int | None = None) -> Prepared | None:
         """See preparing.ContentStore."""
-        asked = {"province": province, "period": period} | ({"revision": revision} if revision is not None else {})
+        asked: dict[str, Any] = {"province": province, "period": period, "content": {"$exists": True}}
+        if revision is not None:
+            asked["revision"] = revision
         found = await self._prepared.find_one(asked, sort=[("revision", DESCENDING)])
         return documents.prepared(found) if found is not None else None
 
@@ -110,6 +112,18 @@ class MongoContentStore:
         except DuplicateKeyError:
             return False
         return True
+
+    async def restore_revisions(self, told: Mapping[tuple[str, str], int]) -> None:
+        """See preparing.ContentStore."""
+        lost = [
+            documents.lost_document(province, period, revision)
+            for (province, period), revision in told.items()
+            if (head := (await self.prepared_heads(province)).get(period)) is None or head.revision < revision
+        ]
+        if lost:
+            await self._prepared.bulk_write(
+                [UpdateOne({"_id": one["_id"]}, {"$setOnInsert": one}, upsert=True) for one in lost], ordered=False
+            )
 
     async def note_seen(self, province: str, period: str, revision: int, report_revision: int) -> None:
         """See preparing.ContentStore."""

@@ -72,6 +72,12 @@ class ContentStore(Protocol):
         """Keep a revision, untold. False: another replica was faster with it."""
         ...
 
+    async def restore_revisions(self, told: Mapping[tuple[str, str], int]) -> None:
+        """(province, period) → the last revision that was told. Where it is not kept, its content is lost for good, and
+        the next one gets the number after it.
+        """
+        ...
+
     async def note_seen(self, province: str, period: str, revision: int, report_revision: int) -> None:
         """A prepared revision holds for this revision of the figures as well: they made no difference."""
         ...

@@ -145,7 +145,7 @@ async def load_part(settings: Settings, order: _Order, tell: Tell) -> Loaded:
         database = client[f"{settings.database_prefix}_reporting"]
         store = MongoReportStore(database, Serving(filling), pinned=True)
         if not topics & {topic.name for topic in CONSUMED}:
-            return await restore(source, store, ends, tell)
+            return await restore(source, store, MongoContentStore(database), ends, tell)
         rules = read_rulebook(settings.calendar_file, settings.reporting_policy_file, settings.provinces_dir)
         loading = Loading(source, store, MongoMarks(database, filling), MongoMarks(database, serving), rules, tell)
         return await (loading.tasks(ends) if topics == {TASKS.name} else loading.registries(ends))

@@ -7,12 +7,12 @@ hash that it was published with, and what was not told stays zero.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 import structlog
 
-from services.reporting import report_wire
+from services.reporting import content_wire, report_wire
 from services.reporting.domain.figures import Figures
 from services.reporting.domain.report import Report
 from services.reporting.loading import Ends, Loaded, Raw, Some, Source, Tell
@@ -26,15 +26,27 @@ log = structlog.get_logger()
 COMPLETED_TOGETHER: Final = 200
 
 
-async def restore(source: Source, store: Store, ends: Ends, tell: Tell) -> Loaded:
+class Contents(Protocol):
+    """What is needed of preparing.ContentStore."""
+
+    async def restore_revisions(self, told: Mapping[tuple[str, str], int]) -> None:
+        """(province, period) → the last revision that was told."""
+        ...
+
+
+async def restore(source: Source, store: Store, contents: Contents, ends: Ends, tell: Tell) -> Loaded:
     """Write each report whose last revision on the topics is above what is kept."""
     records = 0
     dead: list[str] = []
     restored: set[str] = set()
+    prepared: dict[tuple[str, str], int] = {}
     async for some, offsets in source.read(ends):
         records += len(some)
         # Only what is lacking is decoded: mostly that is nothing, and the topics are long.
-        newest = _newest(some)
+        newest = _newest(some, EVENT_TYPE)
+        for key, (revision, _) in _newest(some, content_wire.EVENT_TYPE).items():
+            province, period, *_ = key.split("/")
+            prepared[province, period] = max(revision, prepared.get((province, period), 0))
         known = await store.revisions(newest)
         found = {}
         for key, (revision, record) in newest.items():
@@ -47,20 +59,21 @@ async def restore(source: Source, store: Store, ends: Ends, tell: Tell) -> Loade
         if found:
             restored |= await store.restore_reports(found.values())
         tell(offsets, len(some))
+    await contents.restore_revisions(prepared)
     waiting = sorted(restored)
     for start in range(0, len(waiting), COMPLETED_TOGETHER):
         await _complete(store, waiting[start : start + COMPLETED_TOGETHER])
     return Loaded(records, Some.of(dead), restored=len(restored))
 
 
-def _newest(records: Sequence[Raw]) -> Mapping[str, tuple[int, Raw]]:
-    """Report key → its last revision among these, and the record."""
+def _newest(records: Sequence[Raw], event_type: str) -> Mapping[str, tuple[int, Raw]]:
+    """Key → its last revision among these, and the record."""
     found: dict[str, tuple[int, Raw]] = {}
     for record in records:
         try:
             envelope = orjson.loads(record.value or b"")
             key, _, revision = envelope["id"].rpartition(":")
-            if envelope["type"] == EVENT_TYPE and int(revision) > found.get(key, (0, record))[0]:
+            if envelope["type"] == event_type and int(revision) > found.get(key, (0, record))[0]:
                 found[key] = (int(revision), record)
         # Whoever wrote that: none of ours.
         except (ValueError, KeyError, TypeError, AttributeError):

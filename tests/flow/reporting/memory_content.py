@@ -19,6 +19,7 @@ class MemoryContentStore:
         self._prepared: dict[tuple[str, str, int], Prepared] = {}
         self._seen: dict[tuple[str, str, int], int] = {}
         self._untold: set[tuple[str, str, int]] = set()
+        self._lost: set[tuple[str, str, int]] = set()
 
     async def listed(self, province: str, window: Window) -> AsyncIterator[list[str]]:
         for kept in list(self._store.tasks.values()):
@@ -33,9 +34,10 @@ class MemoryContentStore:
         return [Closed(one.period, one.kind, one.revision) for one in reports]
 
     async def prepared_heads(self, province: str) -> Mapping[str, PreparedHead]:
+        kept = {key: one.content_hash for key, one in self._prepared.items()} | dict.fromkeys(self._lost, "")
         return {
-            period: PreparedHead(revision, self._seen[of, period, revision], one.content_hash)
-            for (of, period, revision), one in sorted(self._prepared.items())
+            period: PreparedHead(revision, self._seen.get((of, period, revision), 0), content_hash)
+            for (of, period, revision), content_hash in sorted(kept.items())
             if of == province
         }
 
@@ -52,6 +54,12 @@ class MemoryContentStore:
         self._seen[key] = prepared.content.report_revision
         self._untold.add(key)
         return True
+
+    async def restore_revisions(self, told: Mapping[tuple[str, str], int]) -> None:
+        for (province, period), revision in told.items():
+            head = (await self.prepared_heads(province)).get(period)
+            if head is None or head.revision < revision:
+                self._lost.add((province, period, revision))
 
     async def note_seen(self, province: str, period: str, revision: int, report_revision: int) -> None:
         key = (province, period, revision)

@@ -14,6 +14,7 @@ from services.reporting.wire import CONSUMED, TOPICS
 from shared.contracts.topics import TASKS
 from shared.runtime.consuming import Received
 from tests.flow.reporting.memory import MemoryReportStore
+from tests.flow.reporting.memory_content import MemoryContentStore
 from tests.flow.reporting.snapshots import encoded
 from tests.unit.reporting.builders import at
 
@@ -159,6 +160,7 @@ class MemoryWork:
     store: MemoryReportStore
     log: MemoryLog
     calendars: object
+    contents: MemoryContentStore
     before: Callable[[str], object] = lambda _: None
     indexed: list[int] = field(default_factory=list)
 
@@ -181,7 +183,7 @@ class MemoryWork:
             topics = {topic for topic, _ in ends}
             store = self.store.of(filling)
             if not topics & {one.name for one in CONSUMED}:
-                loaded.append(await restore(self.log, store, ends, tell))
+                loaded.append(await restore(self.log, store, self.contents, ends, tell))
                 continue
             marks = MemoryMarks(self.store, filling), MemoryMarks(self.store, serving)
             loading = Loading(self.log, store, *marks, self.calendars, tell)  # type: ignore[arg-type]

@@ -414,6 +414,22 @@ async def test_untold_ones_come_in_order_until_they_are_told(service: Prepares) 
     assert await service.content.untold("H48", 10) == [second]
 
 
+async def test_revision_that_is_lost_is_followed_by_the_next_number(service: Prepares) -> None:
+    await service.content.save_prepared(a_prepared())
+    await service.content.mark_told([a_prepared()])
+    await service.content.restore_revisions({("H48", "2024-11"): 1, ("H48", "2024-10"): 3})
+    await service.content.restore_revisions({("H48", "2024-10"): 2})
+
+    assert await service.content.prepared_heads("H48") == {
+        "2024-11": PreparedHead(1, 1, a_prepared().content_hash),
+        "2024-10": PreparedHead(3, 0, ""),
+    }
+    assert await service.content.prepared("H48", "2024-10") is None
+    assert await service.content.prepared("H48", "2024-10", 3) is None
+    assert await service.content.prepared("H48", "2024-11") == a_prepared()
+    assert await service.content.untold("H48", 10) == []
+
+
 async def test_what_was_seen_never_goes_back(service: Prepares) -> None:
     await service.content.save_prepared(a_prepared())
     await service.content.note_seen("H48", "2024-11", 1, 7)

@@ -31,8 +31,10 @@ from services.reporting.rebuilding import (
 from shared.contracts.report_facts import ReportPublished
 from shared.contracts.topics import TASKS
 from shared.runtime.consuming import Received
+from tests.flow.reporting.content_harness import Prepares
 from tests.flow.reporting.harness import Replica
 from tests.flow.reporting.memory import Derived, MemoryReportStore, MemoryTopic
+from tests.flow.reporting.memory_content import MemoryContentStore
 from tests.flow.reporting.memory_generations import MemoryGenerations, MemoryLog, MemoryWork
 from tests.flow.reporting.snapshots import a_snapshot, changed, directive, indicator, registered, rejected
 from tests.flow.reporting.test_ledgers import LAST, latest, on, plainly, some_tasks, version
@@ -67,9 +69,11 @@ class World:
     first: Replica = field(init=False)
     second: Replica = field(init=False)
     leasing: MemoryGenerations = field(init=False)
+    contents: MemoryContentStore = field(init=False)
 
     def __post_init__(self) -> None:
         self.leasing = MemoryGenerations(self.store)
+        self.contents = MemoryContentStore(self.store)
         self.first = Replica(store=self.store, topic=LoggedTopic(self.log))
         self.second = Replica(store=self.store, topic=self.first.topic, clock=self.first.clock)
         self.first.share.mine, self.second.share.mine = frozenset({0}), frozenset({1})
@@ -93,7 +97,7 @@ class World:
             await replica.at(self.day)
 
     def work(self, before: Callable[[str], Any] = lambda _: None) -> MemoryWork:
-        return MemoryWork(self.store, self.log, self.first.rules, before)
+        return MemoryWork(self.store, self.log, self.first.rules, self.contents, before)
 
     def rebuild(self, filler: str = "one", work: MemoryWork | None = None, **more: Any) -> Rebuild:
         often = {"follow_seconds": 5.0, "grace_seconds": 0.0, "look_seconds": 0.0, "beat_seconds": 0.0}
@@ -465,15 +469,29 @@ async def test_whatever_step_it_is_killed_at_the_service_is_right_and_the_next_o
     assert world.said() == said
 
 
-async def test_what_a_dead_rebuild_left_can_be_dropped_without_another() -> None:
+async def test_rebuild_begins_by_clearing_away_what_dead_ones_left() -> None:
+    """Half a province of facts a try would fill the disk."""
     world = await a_province()
+    for name in ("one", "two", "three"):
+        with pytest.raises(Killed):
+            await world.rebuilt(name, work=world.work(_kill_at("index")))
+        world.leasing.now += timedelta(seconds=LEASE_SECONDS + 1)
 
-    def kill(step: str) -> None:
-        if step == "index":
+    assert sorted(world.store.derived) == [1, 4]
+
+
+def _kill_at(step: str) -> Callable[[str], None]:
+    def kill(at: str) -> None:
+        if at == step:
             raise Killed
 
+    return kill
+
+
+async def test_what_a_dead_rebuild_left_can_be_dropped_without_another() -> None:
+    world = await a_province()
     with pytest.raises(Killed):
-        await world.rebuilt(work=world.work(kill))
+        await world.rebuilt(work=world.work(_kill_at("index")))
     await world.leasing.abandon(None)
 
     assert await drop_unfinished(world.leasing) == [2]
@@ -565,6 +583,27 @@ async def test_reports_alone_are_restored_too() -> None:
 
     assert rebuilt.loaded.restored == len(sorted(reports)[::2])
     assert world.store._reports == reports
+
+
+async def test_prepared_reports_go_on_with_the_number_after_the_last_that_was_told() -> None:
+    """INVARIANT: a prepared report is never told under a number that was told with another content."""
+    world = await a_province()
+    prepared = Prepares(world.first, world.contents)
+    await prepared.preparing.turn()
+    told = prepared.told()
+    assert ("2024-10", 1) in told
+    lose_all(world)
+    world.contents = MemoryContentStore(world.store)
+    await world.rebuilt()
+    again = Prepares(world.first, world.contents)
+    assert await world.contents.prepared("H48", "2024-10") is None
+    await again.preparing.turn()
+    await again.preparing.turn()
+
+    assert prepared.told() == [*told, *((period, revision + 1) for period, revision in told)]
+    found = await world.contents.prepared("H48", "2024-10")
+    assert found is not None
+    assert found.revision == 2
 
 
 # -- any course --------------------------------------------------------------------------------------------------------
