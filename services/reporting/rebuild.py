@@ -134,6 +134,10 @@ async def rebuild(settings: Settings, database: Database, *, allow_missing: bool
     telling = asyncio.create_task(terminal.run())
     try:
         rebuilt = await work.run()
+    except asyncio.CancelledError:
+        if not work.switched:
+            raise
+        return _fail(INTERRUPTED, "interrupted after the switch: the new generation serves, --abort drops the old one")
     finally:
         telling.cancel()
         await asyncio.gather(telling, return_exceptions=True)

@@ -192,6 +192,9 @@ class Rebuild:
         self._beat_seconds = beat_seconds
         self._progress = Progress()
         self._partitions = 0
+        self._served = 0
+        self.switched = False
+        """Whether the new generation serves; from then on nothing is taken back."""
 
     async def run(self) -> Rebuilt:
         """Rebuild. Raises RebuildRunsError, TakenOverError, MissingError, NotKeptError, and what the world raises."""
@@ -209,8 +212,15 @@ class Rebuild:
                 # Whoever took over has dropped it, and the service does not fill it any more.
                 raise TakenOverError from error
             raise
+        self.switched = True
         log.info("rebuild.switched", generation=filling)
-        kept = await self._tidy()
+        try:
+            kept = await self._tidy()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("rebuild.not_tidied", cause=type(error).__name__)
+            kept = (self._served,)
         self._enter(Phase.DONE)
         return Rebuilt(filling, loaded, time.monotonic() - began, kept)
 
@@ -243,7 +253,7 @@ class Rebuild:
 
     async def _fill(self, filling: int) -> Loaded:
         await drop_unfinished(self._leasing)
-        serving = (await self._leasing.generations()).serving
+        serving = self._served = (await self._leasing.generations()).serving
         # Not before the lease: a batch that did not see it yet holds records from before these ends.
         ends = await self._work.ends([topic.name for topic in (*CONSUMED, *TOPICS.values())])
         self._partitions = sum(1 for topic, _ in ends if topic == TASKS.name)

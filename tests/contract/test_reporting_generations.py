@@ -65,6 +65,8 @@ async def parts(address: str | None) -> AsyncIterator[Parts]:
     async with fresh_database(address) as database:
         mongo = MongoReportStore(database)
         await mongo.prepare()
+        # As a rebuild leaves it before it switches.
+        await mongo.of(2).prepare()
         yield Parts(mongo, MongoGenerations(database), lambda generation: MongoMarks(database, generation))
 
 
