@@ -6,6 +6,7 @@ runs like real time while facts come in, and then jumps over the cut-off.
 """
 
 import asyncio
+import sys
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +19,13 @@ from typing import Any, Final, NamedTuple, cast
 
 import httpx
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, WriteConcern
 
 from deploy.local.stack import Service, Stack
+from services.reporting.mongo_generations import collection_name, read_generations
 from shared.contracts.topics import REPORTS_MONTHLY, TASKS
 from shared.runtime.clock import ScaledClock, write_piece
 from shared.runtime.mongodb import Client, Database, connect
@@ -55,6 +57,8 @@ METRICS: Final = (
 )
 TASKS_DEFAULT: Final = 1_000_000
 BARE: Final = "a bare getmany + upsert loop on the same records, documents of the same size, under the same indexes"
+APPLIED: Final = "bench_reporting"
+"""The prefix of the database that the rounds fill."""
 PORTION_MAX: Final = 20_000
 """Tasks of one round: each has one to three records."""
 SIZE_TOLERANCE: Final = 0.05
@@ -94,8 +98,11 @@ class Bench:
 
     async def start(self, prefix: str) -> Service:
         """A fresh process on this database."""
-        env = {"DONDOC_CLOCK": f"file:{self.clock}", "DONDOC_DATABASE_PREFIX": prefix}
-        return await self.stack.add_replica("reporting", env)
+        return await self.stack.add_replica("reporting", self.env(prefix))
+
+    def env(self, prefix: str) -> dict[str, str]:
+        """What such a process is told beside the address of everything."""
+        return {"DONDOC_CLOCK": f"file:{self.clock}", "DONDOC_DATABASE_PREFIX": prefix}
 
     def database(self, prefix: str) -> Database:
         """The one that such a process owns."""
@@ -120,8 +127,10 @@ async def measure(stack: Stack, rounds: int, work_dir: Path, *, tasks: int = TAS
             bench = Bench(stack, client, counters, work_dir / "clock.json", rounds, tasks)
             reported.check(tasks)
             bench.stands(reported.TOLD_BY)
-            found = await _apply(bench)
-            found |= await _rebuild(bench)
+            reporting = await bench.start(APPLIED)
+            found = await _apply(bench, reporting)
+            found |= await _rebuild(bench, reporting)
+            await reporting.stop()
             found |= await _full(bench)
             return found
     finally:
@@ -139,9 +148,8 @@ class Bare(NamedTuple):
     """Bytes of a document."""
 
 
-async def _apply(bench: Bench) -> dict[str, Figure]:
+async def _apply(bench: Bench, reporting: Service) -> dict[str, Figure]:
     """A portion of its own each round, taken in by both; who is first changes round by round. One warms both up."""
-    reporting = await bench.start("bench_reporting")
     ours: list[float] = []
     bare: list[float] = []
     sizes: list[float] = []
@@ -161,9 +169,8 @@ async def _apply(bench: Bench) -> dict[str, Figure]:
         if number:
             ours.append(count / our_seconds)
             bare.append(count / theirs.seconds)
-    await _verify_size(bench.database("bench_reporting"), sum(sizes) / len(sizes))
-    await _verify(bench, reporting, "bench_reporting")
-    await reporting.stop()
+    await _verify_size(bench.database(APPLIED), sum(sizes) / len(sizes))
+    await _verify(bench, reporting, APPLIED)
     said = f"{BARE}, portions of {bench.portion:,} tasks"
     return {METRICS[0]: figures.ratio(ours, bare, said, target=figures.REPORTING_APPLY_TARGET)}
 
@@ -213,7 +220,9 @@ async def _verify(bench: Bench, reporting: Service, prefix: str) -> None:
     numbers = range((bench.rounds + 1) * bench.portion)
     courses = [reported.course(one) for one in numbers]
     totals = await _counted(reporting, len(numbers))
-    sums = bench.database(prefix)["task_facts"].aggregate([{"$group": {"_id": None, "seqs": {"$sum": "$seq"}}}])
+    database = bench.database(prefix)
+    kept = database[collection_name("task_facts", (await read_generations(database)).serving)]
+    sums = kept.aggregate([{"$group": {"_id": None, "seqs": {"$sum": "$seq"}}}])
     found = {
         "sum of versions": next(iter([one["seqs"] async for one in sums]), 0),
         "done": totals["done"],
@@ -252,38 +261,39 @@ async def _totals(reporting: Service) -> dict[str, int]:
 # -- from the beginning ------------------------------------------------------------------------------------------------
 
 
-async def _rebuild(bench: Bench) -> dict[str, Figure]:
-    """Everything that the rounds before left in the topic, once more, by a replica that knows nothing; bare twice."""
+async def _rebuild(bench: Bench, reporting: Service) -> dict[str, Figure]:
+    """Everything that the rounds before left in the topic, once more: by the operator's command, and bare twice.
+
+    The service runs beside it as it always does. The command reads, builds the indexes, compares with what serves, and
+    switches; then the reports are those of the new generation.
+    """
     start = dict.fromkeys(range(TASKS.partitions), 0)
     expected = sum((await end_offsets(bench.bootstrap, TASKS)).values())
     before = await _bare(bench, "bench_bare_before", start, expected)
-    await _rewind(bench.bootstrap)
+    database = bench.database(APPLIED)
+    serving = (await read_generations(database)).serving
     began = time.perf_counter()
-    reporting = await bench.start("bench_rebuilt")
-    await bench.counters.reaches(reporting, expected)
-    await _counted(reporting, (bench.rounds + 1) * bench.portion)
-    ours = expected / (time.perf_counter() - began)
-    await _verify(bench, reporting, "bench_rebuilt")
-    await reporting.stop()
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.reporting", "rebuild"),
+        env=bench.stack.env_of("reporting", reporting.port) | bench.env(APPLIED),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    now = serving
+    while command.returncode is None and now == serving:
+        await asyncio.sleep(LOOK_SECONDS)
+        now = (await read_generations(database)).serving
+    seconds = time.perf_counter() - began
+    _, said_by_command = await command.communicate()
+    if command.returncode:
+        raise CouldNotMeasureError(f"the rebuild ended with {command.returncode}: {said_by_command.decode()[-500:]}")
+    await _verify(bench, reporting, APPLIED)
     after = await _bare(bench, "bench_bare_after", start, expected)
-    both = 2 * expected / (before.seconds + after.seconds)
+    ours, both = expected / seconds, 2 * expected / (before.seconds + after.seconds)
     said = (
         f"{BARE}, from the first record of {expected:,} on: {both:,.0f} events/s before and after ours ({ours:,.0f}, "
-        f"from the start of the process until its report counts every task)"
+        f"from the command's start until the new generation serves, the service beside it)"
     )
     return {METRICS[1]: Figure(round(ours / both, 3), "ratio", said, figures.REPORTING_REBUILD_TARGET)}
-
-
-async def _rewind(bootstrap: str) -> None:
-    """Reporting begins at the first record again. Nobody of its group may be up."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id="reporting", enable_auto_commit=False)
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(TASKS.name, one) for one in range(TASKS.partitions)]
-        consumer.assign(partitions)
-        await consumer.commit(dict.fromkeys(partitions, 0))
-    finally:
-        await consumer.stop()
 
 
 # -- a province that is full -------------------------------------------------------------------------------------------
