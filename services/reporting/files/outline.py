@@ -300,7 +300,8 @@ def _ranking(content: Content) -> Iterator[Block]:
         "thì lần lượt xét số nhiệm vụ đang quá hạn, số ngày chậm, tỷ lệ hoàn thành. Cơ quan chưa có nhiệm vụ đến hạn "
         "không xếp hạng."
     )
-    yield tables.ranking(content)
+    if content.ranking:
+        yield tables.ranking(content)
 
 
 def _proposals(content: Content) -> Iterator[Block]:
