@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.reporting.domain.aggregate import aggregate
-from services.reporting.domain.periods import DECREE_09
 from services.reporting.knowledge import indicator_known_by, known_by
 from services.reporting.wire import snapshot_of, task_facts
 from shared.contracts.registry_facts import IndicatorValue
@@ -18,7 +17,7 @@ from shared.runtime.consuming import Received
 from tests.flow.reporting.harness import Replica
 from tests.flow.reporting.snapshots import a_cause, a_snapshot, changed, indicator
 from tests.flow.reporting.test_oracle import CALENDAR, flat, histories
-from tests.unit.reporting.builders import at
+from tests.unit.reporting.builders import DECREE_09, at
 
 TURNS = ("2024-11-16 09:00", "2024-12-20 09:00", "2025-01-20 09:00")
 """When each version of the tasks has come in, and time is looked at."""

@@ -23,11 +23,11 @@ from services.reporting.content_documents import prepared_document
 from services.reporting.domain.content import Content, Prepared
 from services.reporting.domain.figures import Figures
 from services.reporting.domain.listing import ObstacleText
-from services.reporting.domain.periods import DECREE_09, Kind
+from services.reporting.domain.periods import Kind
 from services.reporting.files import csv_file, docx_file, json_file, outline, pdf_file, tables, words, xlsx_file
 from services.reporting.files.figure_tables import AGENCY_MONEY, AGENCY_TASKS, TOTALS
 from services.reporting.files.table import CellKind, Table
-from tests.unit.reporting.builders import a_deadline, a_task, at
+from tests.unit.reporting.builders import DECREE_09, a_deadline, a_task, at
 from tests.unit.reporting.content_builders import RULES, a_content, a_month, a_text, some_indicators
 
 OCT_19 = a_deadline("2024-10-19")
