@@ -95,12 +95,14 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
             await play(player, CatchUp(tasks), story, PowerCut(outage, down.kill, down.start), mornings)
             accounts = await settled(stack, reporting)
             content, aggregates = await result(stack, len(notice.directive["obligations"]), accounts, tasks, reporting)
+            fetching = time.monotonic()
             files = await reports.fetch(reporting, PERIODS, BUILD / "reports")
+            say(f"reports: {files} files in {shown(BUILD / 'reports')}, {time.monotonic() - fetching:.1f} s")
         seconds = time.monotonic() - began
         mails = stack.mailbox.mails()
         board = f"{addresses['reporting']}/" if keep else None
         write_page(content, aggregates, len(notice.agencies), mails, seconds, board)
-        status = conclude(player, accounts, mails, files, seconds)
+        status = conclude(player, accounts, mails, seconds)
         if not keep:
             say(ending.gone(BUILD))
             return status
@@ -211,16 +213,15 @@ def kinds_of(mails: Sequence[Mail]) -> Counter[str]:
     return Counter(str(mail.message["X-Dondoc-Kind"]) for mail in mails)
 
 
-def conclude(player: Player, accounts: Accounts, mails: Sequence[Mail], files: int, seconds: float) -> int:
+def conclude(player: Player, accounts: Accounts, mails: Sequence[Mail], seconds: float) -> int:
     """The accounting line and the exit status."""
     by_kind = ", ".join(f"{kind} {count}" for kind, count in kinds_of(mails).most_common())
-    build = BUILD.relative_to(REPOSITORY_ROOT)
-    say(f"e-mails: {len(mails)} in {build / 'mails'}: {by_kind}")
+    say(f"e-mails: {len(mails)} in {shown(BUILD / 'mails')}: {by_kind}")
     say(
         f"accounts: accepted {accounts.accepted} = applied {accounts.applied} + rejected {accounts.rejected} "
         f"+ dead {accounts.dead} + in flight {accounts.in_flight}"
     )
-    say(f"reports: {files} files in {build / 'reports'}; figures: {build / 'summary.json'}; {seconds:.0f} s")
+    say(f"figures: {shown(BUILD / 'summary.json')}; {seconds:.0f} s")
     sound = accounts.hold and accounts.in_flight == 0 and not player.tally.refused
     if not sound:
         say("THE DEMO FAILED: a submission was refused, is still in flight, or the accounts do not hold.")
@@ -239,6 +240,11 @@ async def stopped(stack: Stack) -> str:
     finally:
         asked.cancel()
         died.cancel()
+
+
+def shown(path: Path) -> Path:
+    """As people call it who stand in the repository."""
+    return path.relative_to(REPOSITORY_ROOT)
 
 
 def say(line: str) -> None:

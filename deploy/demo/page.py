@@ -68,9 +68,14 @@ def render(played: Played) -> str:
         tables=reports.CSV,
         kinds=[
             (KINDS.get(kind, kind), alerts.get(kind, 0), played.mails.get(kind, 0))
-            for kind in sorted(alerts.keys() | played.mails.keys(), key=lambda one: KINDS.get(one, one))
+            for kind in sorted(alerts.keys() | played.mails.keys(), key=_place)
         ],
     )
+
+
+def _place(kind: str) -> tuple[int, str]:
+    """As in KINDS, then what is not there."""
+    return (list(KINDS).index(kind) if kind in KINDS else len(KINDS), kind)
 
 
 def _percent(rate: str | None) -> str:

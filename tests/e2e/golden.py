@@ -72,7 +72,9 @@ def _scope(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of a list, its task by id: what a task is called stands in the notice."""
-    return {name: one["task_id"] if name == "task" else one for name, one in row.items()}
+    return {
+        name: one["task_id"] if name == "task" else one for name, one in row.items() if one not in (None, "", [], {})
+    }
 
 
 def text(month: Mapping[str, Any]) -> str:
