@@ -20,8 +20,8 @@ $(VENV)/.installed: requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@touch $@
 
-demo: setup ## play the notice of October 2024 through all services (KAFKA=apache, KEEP=1)
-	$(BIN)/python -m deploy.demo --kafka $(KAFKA) $(if $(KEEP),--keep)
+demo: setup ## play the notice of October 2024; on a terminal it stays up at the end (KEEP=1 always, KEEP=0 never, KAFKA=apache)
+	$(BIN)/python -m deploy.demo --kafka $(KAFKA) --keep $(if $(KEEP),$(if $(filter 0 no,$(KEEP)),no,yes),auto)
 
 up: setup ## start an empty system and leave it running until Ctrl-C (KAFKA=apache)
 	$(BIN)/python -m deploy.local up --kafka $(KAFKA)

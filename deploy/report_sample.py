@@ -28,15 +28,17 @@ from services.reporting.domain.listing import (
     ObstacleText,
     TaskText,
 )
-from services.reporting.domain.periods import DECREE_09
 from services.reporting.domain.report import Report
 from services.reporting.domain.scopes import PROVINCE_SCOPE, agency_of
+from services.reporting.rules import read_policy
+from services.reporting.settings import Settings
 from shared.workdays.calendar import ICT, WorkingCalendar, start_of
 
 _NOTICE: Final = load_notice(REPOSITORY_ROOT / "deploy" / "demo" / "quang-ngai-2024-10.yaml")
 _TITLES: Final = {str(one["clause"]): str(one["title"]) for one in _NOTICE.directive["obligations"]}
 _DIRECTIVE: Final = str(_NOTICE.directive["directive"])
-_PERIOD: Final = DECREE_09.period("2024-11")
+_REGIME: Final = replace(read_policy(Settings.model_fields["reporting_policy_file"].default)[0], recipients=())
+_PERIOD: Final = _REGIME.period("2024-11")
 _ISSUED: Final = datetime(2024, 10, 14, 9, 0, tzinfo=ICT)
 _PROPOSALS: Final = date(2024, 10, 21)
 """Trước ngày 20/10/2024: Saturday the 19th, rolled forward."""
@@ -180,7 +182,7 @@ def a_report() -> Content:
         lists,
         directory,
         province_name="Tỉnh Quảng Ngãi",
-        regime=DECREE_09,
+        regime=_REGIME,
         rules=_RULES,
         prepared_on=date(2024, 11, 15),
     )
@@ -194,7 +196,7 @@ def _report(scope: str, figures: Figures, directory: Directory) -> Report:
         kind=_PERIOD.kind,
         scope=scope,
         scope_name=directory.agency(code).name if code is not None else "Tỉnh Quảng Ngãi",
-        regime=DECREE_09.id,
+        regime=_REGIME.id,
         starts_on=_PERIOD.starts_on,
         cut_off_on=_PERIOD.cut_off_on,
         due_on=_PERIOD.due_on,

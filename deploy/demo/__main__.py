@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,8 @@ from typing import Any, Final
 import httpx
 
 from deploy.audit import Accounts, audit
-from deploy.demo import summary
+from deploy.demo import ending, page, reports, summary
+from deploy.demo.ending import Keep
 from deploy.demo.play import CatchUp, MailTime, Player, PowerCut, SteeredClock, Told
 from deploy.demo.story import Submission, load_notice, load_outage, load_story
 from deploy.local.broker import KafkaKind
@@ -38,6 +39,8 @@ PERIODS: Final = ("2024-10", "2024-11", "2024-12", "2025-01", "2025-02", "2025-0
 LOCAL: Final = timedelta(hours=7)
 SETTLE_SECONDS_MAX: Final = 40.0
 QUIET_READS_MAX: Final = 20
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends it in order."""
 
 
 async def demo(kafka: KafkaKind, *, keep: bool) -> int:
@@ -64,6 +67,8 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
             # After the outage nobody should have to wait for the broker to miss the killed process.
             "tasks": {"DONDOC_KAFKA_SESSION_TIMEOUT_MS": "3000", **looked_at},
             "notify": {"DONDOC_SEND_POLL_SECONDS": "0.05", "DONDOC_GROUP_WAIT_SECONDS": "0.05", **looked_at},
+            # A month passes in a quarter of a minute: prepare its report before the next one closes.
+            "reporting": {"DONDOC_PREPARE_EVERY_SECONDS": "1.0"},
         },
         trial_login=keep,
     )
@@ -89,17 +94,22 @@ async def demo(kafka: KafkaKind, *, keep: bool) -> int:
             mornings = MailTime(read_calendar(VIETNAM), Told(notify))
             await play(player, CatchUp(tasks), story, PowerCut(outage, down.kill, down.start), mornings)
             accounts = await settled(stack, reporting)
-            await result(stack, len(notice.directive["obligations"]), accounts, tasks, reporting)
+            content, aggregates = await result(stack, len(notice.directive["obligations"]), accounts, tasks, reporting)
+            fetching = time.monotonic()
+            files = await reports.fetch(reporting, PERIODS, BUILD / "reports")
+            say(f"reports: {files} files in {shown(BUILD / 'reports')}, {time.monotonic() - fetching:.1f} s")
         seconds = time.monotonic() - began
-        status = conclude(player, accounts, stack.mailbox.mails(), seconds)
-        if keep:
-            say(
-                f"running on: board {addresses['reporting']}/ (log in as any agency), "
-                f"tasks {addresses['tasks']}/v1/tasks, alerts {addresses['notify']}/v1/alerts (Ctrl-C stops)"
-            )
-            await stopped_by_signal()
-        else:
-            say("make demo KEEP=1 leaves it running with the board; make up starts an empty system.")
+        mails = stack.mailbox.mails()
+        board = f"{addresses['reporting']}/" if keep else None
+        write_page(content, aggregates, len(notice.agencies), mails, seconds, board)
+        status = conclude(player, accounts, mails, seconds)
+        if not keep:
+            say(ending.gone(BUILD))
+            return status
+        say(ending.running(BUILD, addresses, notice.code_of("standing")))
+        if death := await stopped(stack):
+            say(death)
+            return 1
         return status
 
 
@@ -143,9 +153,9 @@ async def closed(reporting: httpx.AsyncClient) -> bool:
 
 async def result(
     stack: Stack, obligations: int, accounts: Accounts, tasks: httpx.AsyncClient, reporting: httpx.AsyncClient
-) -> None:
-    """Read everything back, write the summary, print the tables."""
-    reports, alerts = await quiet(stack, reporting)
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Read everything back, write the summary, print the tables. Returns the summary and the months' aggregates."""
+    aggregates, alerts = await quiet(stack, reporting)
     late = await summary.late_milestones(stack.kafka.bootstrap)
     content = summary.summary(
         obligations=obligations,
@@ -153,55 +163,88 @@ async def result(
         alerts=alerts,
         late=late,
         accounts=accounts,
-        reports=reports,
+        reports=aggregates,
     )
     summary.write(content, BUILD / "summary.json")
     say("")
-    say(summary.monthly_table(reports))
+    say(summary.monthly_table(aggregates))
     say("")
     say("alerts: " + ", ".join(f"{kind} {count}" for kind, count in alerts.items()))
     say(
         f"after the outage {late.fired} milestones fired a day or more late, each once; "
         f"{late.superseded} of them silently, since a later one said more"
     )
+    return content, aggregates
 
 
 async def quiet(stack: Stack, reporting: httpx.AsyncClient) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
-    """Reports and alerts, once reading them twice gives the same: the last facts are still on their way to both."""
+    """Aggregates and alerts, once reading them twice gives the same and each month's report says it.
+
+    The last facts are still on their way to all of them.
+    """
     before: object = None
     for _ in range(QUIET_READS_MAX):
-        reports = {period: await summary.report(reporting, period) for period in PERIODS}
+        aggregates = {period: await summary.report(reporting, period) for period in PERIODS}
         alerts = await summary.alerts_by_kind(stack.kafka.bootstrap)
-        figures = ({period: content["totals"] for period, content in reports.items()}, alerts)
-        if figures == before:
-            return reports, alerts
+        prepared = [await reports.prepared_hash(reporting, aggregates[period]) for period in PERIODS]
+        figures = ({period: one["totals"] for period, one in aggregates.items()}, alerts, prepared)
+        if figures == before and all(prepared):
+            return aggregates, alerts
         before = figures
         await asyncio.sleep(1.0)
     raise LocalStackError("reports or alerts still change although nothing is sent any more")
 
 
+def write_page(
+    content: Mapping[str, Any],
+    aggregates: Mapping[str, Mapping[str, Any]],
+    agencies: int,
+    mails: Sequence[Mail],
+    seconds: float,
+    board: str | None,
+) -> None:
+    """Write `index.html`."""
+    played = page.Played(content, aggregates, agencies, kinds_of(mails), seconds, board)
+    (BUILD / page.TEMPLATE).write_text(page.render(played), encoding="utf-8")
+
+
+def kinds_of(mails: Sequence[Mail]) -> Counter[str]:
+    """How many e-mails of each kind."""
+    return Counter(str(mail.message["X-Dondoc-Kind"]) for mail in mails)
+
+
 def conclude(player: Player, accounts: Accounts, mails: Sequence[Mail], seconds: float) -> int:
     """The accounting line and the exit status."""
-    kinds = Counter(str(mail.message["X-Dondoc-Kind"]) for mail in mails)
-    by_kind = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
-    say(f"e-mails: {len(mails)} in {BUILD.relative_to(REPOSITORY_ROOT) / 'mails'}: {by_kind}")
+    by_kind = ", ".join(f"{kind} {count}" for kind, count in kinds_of(mails).most_common())
+    say(f"e-mails: {len(mails)} in {shown(BUILD / 'mails')}: {by_kind}")
     say(
         f"accounts: accepted {accounts.accepted} = applied {accounts.applied} + rejected {accounts.rejected} "
         f"+ dead {accounts.dead} + in flight {accounts.in_flight}"
     )
-    say(f"figures: {BUILD.relative_to(REPOSITORY_ROOT) / 'summary.json'}; {seconds:.0f} s")
+    say(f"figures: {shown(BUILD / 'summary.json')}; {seconds:.0f} s")
     sound = accounts.hold and accounts.in_flight == 0 and not player.tally.refused
     if not sound:
         say("THE DEMO FAILED: a submission was refused, is still in flight, or the accounts do not hold.")
     return 0 if sound else 1
 
 
-async def stopped_by_signal() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
+async def stopped(stack: Stack) -> str:
+    """Wait for Ctrl-C, SIGTERM or the end of the terminal. Returns what to say if a process ends before that."""
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
+    asked, died = asyncio.create_task(stop.wait()), asyncio.create_task(stack.first_death())
+    try:
+        await asyncio.wait((asked, died), return_when=asyncio.FIRST_COMPLETED)
+        return died.result() if died.done() and not stop.is_set() else ""
+    finally:
+        asked.cancel()
+        died.cancel()
+
+
+def shown(path: Path) -> Path:
+    """As people call it who stand in the repository."""
+    return path.relative_to(REPOSITORY_ROOT)
 
 
 def say(line: str) -> None:
@@ -213,7 +256,7 @@ async def cancelled_by_signal(kafka: KafkaKind, *, keep: bool) -> int:
     """Run the demo; a signal before its end takes everything down in order."""
     task = asyncio.create_task(demo(kafka, keep=keep))
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         loop.add_signal_handler(number, task.cancel)
     try:
         return await task
@@ -226,10 +269,19 @@ def main() -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m deploy.demo", description=__doc__)
     parser.add_argument("--kafka", type=KafkaKind, choices=list(KafkaKind), default=KafkaKind.EMBEDDED)
-    parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C")
+    parser.add_argument(
+        "--keep",
+        type=Keep,
+        choices=list(Keep),
+        nargs="?",
+        const=Keep.YES,
+        default=Keep.AUTO,
+        help="leave it running until Ctrl-C; auto (the default): on a terminal",
+    )
     options = parser.parse_args()
+    keep = ending.keeps(options.keep, reads_terminal=sys.stdin.isatty(), writes_terminal=sys.stdout.isatty())
     try:
-        return asyncio.run(cancelled_by_signal(options.kafka, keep=options.keep))
+        return asyncio.run(cancelled_by_signal(options.kafka, keep=keep))
     except LocalStackError as error:
         say(f"the demo could not run: {error}")
         return 1

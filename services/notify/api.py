@@ -15,7 +15,7 @@ from services.notify import openapi
 from services.notify.domain import timing
 from services.notify.domain.dispatch import Lane, desk_of, slot_of, waits_with
 from services.notify.domain.pipeline import Stage, Step
-from services.notify.domain.reading import AUTHORITY_WRITE, SCOPES, sees_province
+from services.notify.domain.reading import SCOPES
 from services.notify.domain.silences import Silence, fault
 from services.notify.handlers import SLOTS
 from services.notify.lookup import Lookup
@@ -26,6 +26,7 @@ from shared.contracts.identifiers import AgencyCode, DirectiveSlug, TaskId
 from shared.runtime.bearer import Verify, for_bearers
 from shared.runtime.clock import Clock
 from shared.runtime.problems import problem
+from shared.supervision import AUTHORITY_WRITE, sees_province
 from shared.workdays.calendar import local_day
 
 PAGE_DEFAULT = 50

@@ -6,10 +6,11 @@ from typing import Any
 from services.notify.domain.alert import AlertKind
 from services.notify.domain.inhibit import Reason
 from services.notify.domain.pipeline import Stage
-from services.notify.domain.reading import AUTHORITY_WRITE, SCOPES
+from services.notify.domain.reading import SCOPES
 from services.notify.domain.routing import Role
 from services.notify.domain.silences import LONGEST
 from shared.runtime.bearer import SECURITY, SECURITY_SCHEME, refusals
+from shared.supervision import AUTHORITY_WRITE
 
 _TEXT = {"type": "string"}
 _MAYBE_TEXT = {"type": ["string", "null"]}

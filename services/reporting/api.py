@@ -1,7 +1,8 @@
 """Reading reports: JSON for programs. No decisions here, nothing is computed anew. People have the board."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import pydantic_core
 from starlette.requests import Request
@@ -15,8 +16,11 @@ from services.reporting.domain.scopes import PROVINCE_SCOPE, kind_of
 from services.reporting.openapi import SCOPES
 from services.reporting.ports import Reading
 from shared.contracts.claims import Credential
-from shared.runtime.bearer import Verify, for_bearers
+from shared.runtime.bearer import Endpoint, Verify, for_bearers
 from shared.runtime.problems import problem
+
+REVISIONS_MAX: Final = 500
+"""So many revisions of a report are listed, the newest."""
 
 
 class RefusedError(Exception):
@@ -38,7 +42,8 @@ class ReportApi:
     def routes(self) -> list[Route]:
         """All routes."""
         return [
-            Route("/v1/reports/{period}.json", for_bearers(self.report, self._verify, scopes=SCOPES)),
+            Route("/v1/reports/{period}.json", self._guarded(self._report)),
+            Route("/v1/reports/{period}/revisions", self._guarded(self._revisions)),
             Route("/openapi.json", self.document),
         ]
 
@@ -46,20 +51,64 @@ class ReportApi:
         """This API, described."""
         return answer(openapi.document())
 
-    async def report(self, request: Request, credential: Credential | None) -> Response:
-        """All reports of a period: the province first, then agencies by name. A token's are those of its province."""
-        asked = request.query_params.get("province")
-        try:
-            if credential is not None and asked not in {None, credential.province}:
-                raise _unknown_province(str(asked))
-            reports = await self._find(
-                request.path_params["period"], asked if credential is None else credential.province
+    def _guarded(self, find: Callable[[Request, str | None], Awaitable[Mapping[str, Any]]]) -> Endpoint:
+        """Answer what is found for a province: a token's are those of its own."""
+
+        async def endpoint(request: Request, credential: Credential | None) -> Response:
+            asked = request.query_params.get("province")
+            try:
+                if credential is not None and asked not in {None, credential.province}:
+                    raise _unknown_province(str(asked))
+                return answer(await find(request, asked if credential is None else credential.province))
+            except RefusedError as refused:
+                return problem(refused.status, refused.code, refused.detail)
+
+        return for_bearers(endpoint, self._verify, scopes=SCOPES)
+
+    async def _report(self, request: Request, province: str | None) -> Mapping[str, Any]:
+        """All reports of a period: the province first, then agencies by name. Or what stood once."""
+        period, scope = request.path_params["period"], _scope(request)
+        revision, instant = _revision(request), _instant(request)
+        if revision is not None and instant is not None:
+            raise RefusedError(400, "malformed_revision", "Ask for a revision or for an instant, not for both.")
+        reports = await self._find(period, province)
+        if revision is not None:
+            return wire.one_revision(await self._stood(reports, scope or PROVINCE_SCOPE, revision))
+        if instant is not None:
+            reports = await self._stood_at(reports, scope, instant)
+        return wire.document(_only(reports, scope) if scope is not None else reports)
+
+    async def _revisions(self, request: Request, province: str | None) -> Mapping[str, Any]:
+        """What became of one report, the newest first."""
+        scope = _scope(request) or PROVINCE_SCOPE
+        current = _on(await self._find(request.path_params["period"], province), scope)
+        return wire.revisions(await self._store.kept_revisions(current.key, REVISIONS_MAX))
+
+    async def _stood(self, reports: list[Report], scope: str, revision: int) -> Report:
+        current = _on(reports, scope)
+        found = await self._store.revision(current.key, revision)
+        if found is None:
+            raise RefusedError(
+                404,
+                "unknown_revision",
+                f"Revision {revision} of this report is not kept: those of a closed period are, and the one that "
+                f"stands ({current.revision}). /v1/reports/{current.period}/revisions lists them.",
             )
-            if (one := request.query_params.get("scope")) is not None:
-                reports = _only(reports, one)
-        except RefusedError as refused:
-            return problem(refused.status, refused.code, refused.detail)
-        return answer(wire.document(reports))
+        return found
+
+    async def _stood_at(self, reports: list[Report], scope: str | None, instant: datetime) -> list[Report]:
+        if scope is not None:
+            _on(reports, scope)
+        current = _on(reports, PROVINCE_SCOPE)
+        found = await self._store.stood_at(current.province, current.period, instant)
+        if not {PROVINCE_SCOPE, scope or PROVINCE_SCOPE} <= {one.scope for one in found}:
+            raise RefusedError(
+                404,
+                "unknown_revision",
+                f"No revision that is kept stood at {instant.isoformat()}: those of a closed period are kept, and the "
+                f"one that stands. /v1/reports/{current.period}/revisions lists them.",
+            )
+        return found
 
     async def _find(self, period: str, province: str | None) -> list[Report]:
         code = await self._province(province)
@@ -87,15 +136,59 @@ class ReportApi:
         return known[0] if known else None
 
 
-def _only(reports: list[Report], one: str) -> list[Report]:
-    """The report on one scope, and that on the province, whose head they share."""
+def _scope(request: Request) -> str | None:
+    asked = request.query_params.get("scope")
+    if asked is not None:
+        try:
+            kind_of(asked)
+        except ValueError as error:
+            raise RefusedError(400, "malformed_scope", f"{asked!r} cannot be read: {error}.") from error
+    return asked
+
+
+def _revision(request: Request) -> int | None:
+    asked = request.query_params.get("revision")
+    if asked is None:
+        return None
+    if not (asked.isascii() and asked.isdigit() and len(asked) <= 7 and int(asked) >= 1):
+        raise RefusedError(
+            400, "malformed_revision", "A revision is a whole number from 1 on; leave it out for the last."
+        )
+    return int(asked)
+
+
+def _instant(request: Request) -> datetime | None:
+    asked = request.query_params.get("as_of")
+    if asked is None:
+        return None
     try:
-        kind_of(one)
-    except ValueError as error:
-        raise RefusedError(400, "malformed_scope", f"{one!r} cannot be read: {error}.") from error
-    if all(report.scope != one for report in reports):
-        raise RefusedError(404, "unknown_scope", f"There is no report on {one!r} for this period: it had no task.")
-    return [report for report in reports if report.scope in {one, PROVINCE_SCOPE}]
+        instant = datetime.fromisoformat(asked)
+        # Zones may take the first and the last day out of what there is.
+        instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise _malformed_instant(asked) from error
+    if instant.tzinfo is None:
+        raise _malformed_instant(asked)
+    return instant
+
+
+def _malformed_instant(asked: str) -> RefusedError:
+    return RefusedError(
+        400, "malformed_instant", f"{asked!r} is no instant with a zone, such as 2024-11-20T09:00:00Z (RFC 3339)."
+    )
+
+
+def _on(reports: list[Report], scope: str) -> Report:
+    """The report on one scope."""
+    for report in reports:
+        if report.scope == scope:
+            return report
+    raise RefusedError(404, "unknown_scope", f"There is no report on {scope!r} for this period: it had no task.")
+
+
+def _only(reports: list[Report], scope: str) -> list[Report]:
+    """The report on one scope, and that on the province, whose head they share."""
+    return [_on(reports, PROVINCE_SCOPE), *([_on(reports, scope)] if scope != PROVINCE_SCOPE else [])]
 
 
 def _unknown_province(asked: str) -> RefusedError:

@@ -197,6 +197,17 @@ def report_document(report: Report) -> Document:
     } | ({"known_hash": report.known_hash} if report.known_hash is not None else {})
 
 
+def revision_id(key: str, revision: int) -> str:
+    """One revision of one report."""
+    return f"{key}:{revision}"
+
+
+def replaced_document(document: Document) -> Document:
+    """A report's document, as it is kept when a later revision replaces it."""
+    kept = {name: value for name, value in document.items() if name not in {"_id", "unpublished"}}
+    return kept | {"key": document["_id"]}
+
+
 def report(document: Document) -> Report:
     """See report_document."""
     previous, year_before, amendment = document["previous"], document["year_before"], document["amendment"]

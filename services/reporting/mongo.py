@@ -46,6 +46,7 @@ class MongoReportStore:
         self._counters = database["counters"]
         self._late = database["late_facts"]
         self._reports = database["reports"]
+        self._revisions = database["revisions"]
 
     async def prepare(self) -> None:
         """Create the indexes that the queries below rest on. Safe to repeat."""
@@ -88,6 +89,12 @@ class MongoReportStore:
                     partialFilterExpression={"unpublished": True},
                     name="unpublished",
                 ),
+            ]
+        )
+        await self._revisions.create_indexes(
+            [
+                IndexModel([("key", ASCENDING), ("revision", DESCENDING)], name="by_key"),
+                IndexModel([("province", ASCENDING), ("period", ASCENDING), ("computed_at", ASCENDING)], name="stood"),
             ]
         )
 
@@ -324,18 +331,9 @@ class MongoReportStore:
 
     async def save_reports(self, reports: Sequence[Report]) -> bool:
         """See ports.Store."""
+        kept = await self._keep_finals({one.key: one.revision for one in reports if one.final and one.revision > 1})
         try:
-            result = await self._reports.bulk_write(
-                [
-                    InsertOne(documents.report_document(report))
-                    if report.revision == 1
-                    else ReplaceOne(
-                        {"_id": report.key, "revision": report.revision - 1}, documents.report_document(report)
-                    )
-                    for report in reports
-                ],
-                ordered=False,
-            )
+            result = await self._reports.bulk_write([_write(one, kept) for one in reports], ordered=False)
         except BulkWriteError as error:
             _only_duplicates(error)
             return False
@@ -356,6 +354,7 @@ class MongoReportStore:
         told = {one.key: documents.report_document(one) for one in reports}
         for document in told.values():
             del document["unpublished"]
+        await self._keep_finals({one.key: one.revision for one in reports})
         return told.keys() - await self._keep(self._reports, told, by="revision")
 
     async def complete_reports(self, reports: Collection[Report]) -> None:
@@ -370,6 +369,27 @@ class MongoReportStore:
             ],
             ordered=False,
         )
+
+    async def _keep_finals(self, below: Mapping[str, int]) -> Mapping[str, int]:
+        """Keep the final revisions below these, before they are replaced. Returns the revisions kept.
+
+        A revision never changes once it is written, so whoever keeps it keeps the same, and repeats do no harm.
+        """
+        found = self._reports.find({"_id": {"$in": list(below)}, "final": True})
+        replaced = [one async for one in found if one["revision"] < below[one["_id"]]] if below else []
+        if replaced:
+            await self._revisions.bulk_write(
+                [
+                    UpdateOne(
+                        {"_id": documents.revision_id(one["_id"], one["revision"])},
+                        {"$setOnInsert": documents.replaced_document(one)},
+                        upsert=True,
+                    )
+                    for one in replaced
+                ],
+                ordered=False,
+            )
+        return {one["_id"]: one["revision"] for one in replaced}
 
     async def unpublished(self, province: str, limit: int) -> list[Report]:
         """See ports.Store."""
@@ -409,10 +429,51 @@ class MongoReportStore:
         found = await self._reports.find_one({"_id": key})
         return documents.report(found) if found is not None else None
 
+    async def revision(self, key: str, revision: int) -> Report | None:
+        """See ports.Reading."""
+        found = await self._reports.find_one({"_id": key, "revision": revision})
+        if found is None:
+            # Asked in this order: what is replaced meanwhile is there already.
+            found = await self._revisions.find_one({"_id": documents.revision_id(key, revision)})
+        return documents.report(found) if found is not None else None
+
+    async def kept_revisions(self, key: str, limit: int) -> list[Report]:
+        """See ports.Reading."""
+        current = await self._reports.find_one({"_id": key})
+        if current is None:
+            return []
+        newest_first = [("revision", DESCENDING)]
+        older = {"key": key, "revision": {"$lt": current["revision"]}}
+        found = [current] + [one async for one in self._revisions.find(older).sort(newest_first).limit(limit - 1)]
+        return [documents.report(document) for document in found]
+
+    async def stood_at(self, province: str, period: str, instant: datetime) -> list[Report]:
+        """See ports.Reading."""
+        asked = {"province": province, "period": period, "computed_at": {"$lte": documents.instant_text(instant)}}
+        found = [one async for one in self._reports.find(asked)]
+        older = self._revisions.aggregate(
+            [
+                {"$match": asked},
+                {"$sort": {"revision": 1}},
+                {"$group": {"_id": "$scope", "newest": {"$last": "$$ROOT"}}},
+            ]
+        )
+        by_scope = {one["_id"]: one["newest"] async for one in older} | {one["scope"]: one for one in found}
+        return [documents.report(document) for document in by_scope.values()]
+
 
 def task_document(kept: KeptTask) -> Document:
     """A task as it is kept, with what lists of a report find it by."""
     return documents.task_document(kept) | content_documents.occasions_fields(kept.occasions)
+
+
+def _write(report: Report, kept: Mapping[str, int]) -> Any:
+    """Over the revision before it and no other; over a final one only where that was kept."""
+    document = documents.report_document(report)
+    if report.revision == 1:
+        return InsertOne(document)
+    before: Document = {"_id": report.key, "revision": report.revision - 1}
+    return ReplaceOne(before if kept.get(report.key) == report.revision - 1 else before | {"final": False}, document)
 
 
 def _only_duplicates(error: BulkWriteError) -> list[Document]:

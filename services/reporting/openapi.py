@@ -1,5 +1,6 @@
 """OpenAPI 3.1 of reporting, from the models that the topics use."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from services.reporting import report_openapi, wire
@@ -9,6 +10,37 @@ SCOPES = ("reports:read", "tasks:read", "events:write", "authority:write")
 """Each lets a token read its province's reports: they compare agencies and show no task (ADR 0010)."""
 
 _REF = "#/components/schemas/{model}"
+_READS: Final = (
+    "Needs a token with one of the scopes "
+    + ", ".join(f"`{scope}`" for scope in SCOPES)
+    + ". The province is the token's."
+)
+_WHICH: Final[list[dict[str, Any]]] = [
+    {
+        "name": "period",
+        "in": "path",
+        "required": True,
+        "description": "A week 2024-W45, a month 2024-11, a quarter 2024-Q4, a half-year 2024-H2 or a year 2024, as "
+        "the province's reporting regime cuts them.",
+        "schema": {"type": "string", "pattern": "^2[01][0-9]{2}(-(0[1-9]|1[0-2]|Q[1-4]|H[12]|W[0-5][0-9]))?$"},
+        "example": "2024-11",
+    },
+    {
+        "name": "province",
+        "in": "query",
+        "description": "The token's, if given at all.",
+        "schema": {"type": "string", "pattern": "^[A-Z][0-9]{2}$"},
+        "example": "H48",
+    },
+    {
+        "name": "scope",
+        "in": "query",
+        "description": "One scope: beside the province, or alone where a revision is asked for.",
+        "schema": {"type": "string"},
+        "example": "agency:H48.07",
+    },
+]
+"""Which report is asked for."""
 _PAGE: Final[dict[str, Any]] = {"description": "A page.", "content": {"text/html": {}}}
 
 
@@ -24,45 +56,51 @@ def document() -> dict[str, Any]:
                 "get": {
                     "operationId": "getReport",
                     "summary": "All reports of a period: the province, groups, agencies, directives, categories.",
-                    "description": "Needs a token with one of the scopes "
-                    + ", ".join(f"`{scope}`" for scope in SCOPES)
-                    + ". The province is the token's.",
+                    "description": _READS,
                     "security": SECURITY,
                     "parameters": [
+                        *_WHICH,
                         {
-                            "name": "period",
-                            "in": "path",
-                            "required": True,
-                            "description": "A week 2024-W45, a month 2024-11, a quarter 2024-Q4, a half-year 2024-H2 "
-                            "or a year 2024, as the province's reporting regime cuts them.",
-                            "schema": {
-                                "type": "string",
-                                "pattern": "^2[01][0-9]{2}(-(0[1-9]|1[0-2]|Q[1-4]|H[12]|W[0-5][0-9]))?$",
-                            },
-                            "example": "2024-11",
+                            "name": "revision",
+                            "in": "query",
+                            "description": "One revision of one report (of the province where no scope is said), "
+                            "alone. Kept are the one that stands and every final one that it replaced.",
+                            "schema": {"type": "integer", "minimum": 1, "maximum": 9_999_999},
                         },
                         {
-                            "name": "province",
+                            "name": "as_of",
                             "in": "query",
-                            "description": "The token's, if given at all.",
-                            "schema": {"type": "string", "pattern": "^[A-Z][0-9]{2}$"},
-                            "example": "H48",
-                        },
-                        {
-                            "name": "scope",
-                            "in": "query",
-                            "description": "One scope beside the province; without it, all.",
-                            "schema": {"type": "string"},
-                            "example": "agency:H48.07",
+                            "description": "What stood at this instant, by `computed_at`, with its zone.",
+                            "schema": {"type": "string", "format": "date-time"},
+                            "example": "2024-11-20T09:00:00Z",
                         },
                     ],
                     "responses": {
                         "200": _content("The reports.", "application/json", "PeriodReports"),
-                        "400": _problem("`malformed_period`, `malformed_scope`, or `province_needed`."),
+                        "400": _problem(
+                            "`malformed_period`, `malformed_scope`, `malformed_revision`, `malformed_instant`, or "
+                            "`province_needed`."
+                        ),
                         **refusals(_problem),
                         "404": _problem(
-                            "`unknown_period` (also of one to come), `unknown_scope`, or `unknown_province`."
+                            "`unknown_period` (also of one to come), `unknown_scope`, `unknown_revision` (also of one "
+                            "that is not kept), or `unknown_province`."
                         ),
+                    },
+                }
+            },
+            "/v1/reports/{period}/revisions": {
+                "get": {
+                    "operationId": "getReportRevisions",
+                    "summary": "What became of one report: the revision that stands and the final ones it replaced.",
+                    "description": _READS,
+                    "security": SECURITY,
+                    "parameters": _WHICH,
+                    "responses": {
+                        "200": _content("The newest first; at most 500.", "application/json", "Revisions"),
+                        "400": _problem("`malformed_period`, `malformed_scope`, or `province_needed`."),
+                        **refusals(_problem),
+                        "404": _problem("`unknown_period`, `unknown_scope`, or `unknown_province`."),
                     },
                 }
             },
@@ -168,8 +206,22 @@ def document() -> dict[str, Any]:
                         "cut_off_on": {"type": "string", "format": "date"},
                         "due_on": {"type": "string", "format": "date"},
                         "final": {"type": "boolean", "description": "The period is closed."},
-                        "revision": {"type": "integer", "description": "Of the province's report."},
+                        "revision": {
+                            "type": "integer",
+                            "description": "Of the province's report; of the one alone that was asked for.",
+                        },
                         "scopes": {"type": "array", "items": {"$ref": _REF.format(model="ReportPublished")}},
+                    },
+                },
+                "Revisions": {
+                    "type": "object",
+                    "required": ["province", "period", "scope", "scope_name", "revisions"],
+                    "properties": {
+                        "province": {"type": "string"},
+                        "period": {"type": "string"},
+                        "scope": {"type": "string"},
+                        "scope_name": {"type": "string"},
+                        "revisions": {"type": "array", "items": _revision(report)},
                     },
                 },
                 "Problem": {
@@ -187,6 +239,12 @@ def document() -> dict[str, Any]:
             },
         },
     }
+
+
+def _revision(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a published report that a list of revisions shows."""
+    shown = {name: one for name, one in report["properties"].items() if name in wire.REVISION_FIELDS}
+    return {"type": "object", "required": sorted(shown), "properties": shown}
 
 
 def _content(description: str, media_type: str, model: str) -> dict[str, Any]:

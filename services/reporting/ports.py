@@ -151,6 +151,18 @@ class Reading(Protocol):
         """One report as it stands."""
         ...
 
+    async def revision(self, key: str, revision: int) -> Report | None:
+        """One revision: the one that stands, or a final one that was replaced. Others are not kept."""
+        ...
+
+    async def kept_revisions(self, key: str, limit: int) -> list[Report]:
+        """The revision that stands and the final ones that it replaced, the newest first."""
+        ...
+
+    async def stood_at(self, province: str, period: str, instant: datetime) -> list[Report]:
+        """Of each scope of a period the revision that stood at an instant, in no order; of those kept."""
+        ...
+
 
 class Store(Reading, Protocol):
     """What reporting remembers. tests/contract/test_reporting_store.py says what every implementation must do.
@@ -264,7 +276,10 @@ class Store(Reading, Protocol):
         ...
 
     async def save_reports(self, reports: Sequence[Report]) -> bool:
-        """Write each as the successor of the revision before it, unpublished. False: another was faster with some."""
+        """Write each as the successor of the revision before it, unpublished. False: another was faster with some.
+
+        A final revision is kept before it is replaced: whatever is cut off in between, each can be read ever after.
+        """
         ...
 
     async def revisions(self, keys: Collection[str]) -> Mapping[str, int]:

@@ -15,7 +15,6 @@ from starlette.routing import Route
 
 from services.reporting import content_wire
 from services.reporting.domain.content import Content
-from services.reporting.domain.reading import AUTHORITY_WRITE, SUPERVISING
 from services.reporting.files import csv_file, docx_file, json_file, pdf_file, tables, words, xlsx_file
 from services.reporting.login import BoardLogin, wants_page
 from services.reporting.ports import Registry
@@ -25,6 +24,7 @@ from shared.contracts.claims import Credential
 from shared.runtime.bearer import Endpoint, Verify, for_bearers
 from shared.runtime.clock import Clock
 from shared.runtime.problems import problem
+from shared.supervision import AUTHORITY_WRITE, SUPERVISING
 from shared.workdays.calendar import local_day
 
 NOT_SUPERVISING: Final = "not_supervising"

@@ -49,6 +49,8 @@ TOPICS: Final = {
     Kind.HALF_YEARLY: REPORTS_HALF_YEARLY,
     Kind.YEARLY: REPORTS_YEARLY,
 }
+REVISION_FIELDS: Final = frozenset({"revision", "final", "computed_at", "as_of", "content_hash", "amendment"})
+"""What a list of revisions shows of each."""
 _SUSPENDED = frozenset({"suspended-time-not-counted", "suspended-when-overdue"})
 """Policies of a deadline that a resumption moved by the days of the suspension."""
 
@@ -418,17 +420,36 @@ def document(reports: Sequence[Report]) -> dict[str, Any]:
     """All reports of one province and period, as `GET /v1/reports/{period}.json` answers."""
     by_scope = {report.scope: report for report in reports}
     ordered = [by_scope[one] for one in in_order((report.scope, report.scope_name) for report in reports)]
-    whole = ordered[0]
-    assert whole.scope == PROVINCE_SCOPE, "a period has a report on its province before any other"
+    assert ordered[0].scope == PROVINCE_SCOPE, "a period has a report on its province before any other"
+    return _period_of(ordered[0]) | {"scopes": [published(report).model_dump(mode="json") for report in ordered]}
+
+
+def one_revision(report: Report) -> dict[str, Any]:
+    """One revision, in the same form: there is nothing beside it, since each scope counts its own."""
+    return _period_of(report) | {"scopes": [published(report).model_dump(mode="json")]}
+
+
+def revisions(reports: Sequence[Report]) -> dict[str, Any]:
+    """What became of one report, as `GET /v1/reports/{period}/revisions` answers. Newest first."""
+    newest = published(reports[0])
     return {
-        "province": whole.province,
-        "period": whole.period,
-        "kind": whole.kind.value,
-        "regime": whole.regime,
-        "starts_on": whole.starts_on.isoformat(),
-        "cut_off_on": whole.cut_off_on.isoformat(),
-        "due_on": whole.due_on.isoformat(),
-        "final": whole.final,
-        "revision": whole.revision,
-        "scopes": [published(report).model_dump(mode="json") for report in ordered],
+        "province": newest.province,
+        "period": newest.period,
+        "scope": newest.scope,
+        "scope_name": newest.scope_name,
+        "revisions": [published(report).model_dump(mode="json", include=set(REVISION_FIELDS)) for report in reports],
+    }
+
+
+def _period_of(report: Report) -> dict[str, Any]:
+    return {
+        "province": report.province,
+        "period": report.period,
+        "kind": report.kind.value,
+        "regime": report.regime,
+        "starts_on": report.starts_on.isoformat(),
+        "cut_off_on": report.cut_off_on.isoformat(),
+        "due_on": report.due_on.isoformat(),
+        "final": report.final,
+        "revision": report.revision,
     }

@@ -1,10 +1,11 @@
 """What every reporting store must do: the one in memory that flow tests use, and the one on a real MongoDB."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -258,6 +259,118 @@ async def test_revision_that_does_not_follow_is_refused_and_others_are_written(s
     heads = await store.heads("H48")
     assert heads[a_report().key] == a_report(revision=2).head
     assert heads[a_report("agency:B").key].revision == 1
+
+
+async def test_final_revisions_that_were_replaced_can_be_read_ever_after(store: Store) -> None:
+    """INVARIANT: what a closed period once said can be shown again, whatever came later."""
+    running, other = a_report(), a_report("agency:A", final=True)
+    closed = a_report(revision=2, final=True, computed_at=at("2024-11-15"))
+    amended = a_report(
+        revision=3,
+        final=True,
+        computed_at=at("2024-11-20"),
+        figures=Figures(done_on_time=4),
+        amendment=Amendment({"done_on_time": (3, 4)}, (FACT,)),
+    )
+    named = replace(amended, revision=4, scope_name="Tỉnh", amendment=None, computed_at=at("2024-11-21"))
+    for reports in ([running, other], [closed], [amended], [named]):
+        assert await store.save_reports(reports)
+        await store.mark_published(reports)
+
+    assert await store.kept_revisions(closed.key, 10) == [named, amended, closed]
+    assert await store.kept_revisions(closed.key, 2) == [named, amended]
+    assert [await store.revision(closed.key, number) for number in (4, 3, 2)] == [named, amended, closed]
+    assert await store.revision(closed.key, 1) is None, "what a running period said is not kept"
+    assert await store.revision(closed.key, 5) is None
+    assert await store.kept_revisions(other.key, 10) == [other]
+    assert await store.kept_revisions("H48/2024-11/agency:B", 10) == []
+
+
+async def test_what_stood_at_an_instant_is_found_for_every_scope(store: Store) -> None:
+    closed = [
+        a_report(one, final=True, computed_at=at("2024-11-15 00:05"))
+        for one in (PROVINCE_SCOPE, "agency:A", "agency:B")
+    ]
+    amended = [replace(one, revision=2, computed_at=at("2024-11-20")) for one in closed[:2]]
+    twice = replace(amended[0], revision=3, computed_at=at("2024-11-21"))
+    later = a_report("agency:C", final=True, computed_at=at("2024-11-21"))
+    elsewhere = a_report(period="2024-12", final=True, computed_at=at("2024-11-15"))
+    for reports in (closed, amended, [twice, later, elsewhere]):
+        assert await store.save_reports(reports)
+
+    async def stood(text: str, period: str = "2024-11") -> dict[str, Report]:
+        return {one.scope: one for one in await store.stood_at("H48", period, at(text))}
+
+    def by_scope(*reports: Report) -> dict[str, Report]:
+        return {one.scope: one for one in reports}
+
+    assert await stood("2024-11-15 00:04") == {}
+    assert await stood("2024-11-15 00:05") == by_scope(*closed)
+    assert await stood("2024-11-20") == by_scope(*closed, *amended)
+    assert await stood("2025-01-01") == by_scope(*closed, *amended, twice, later)
+    assert await stood("2025-01-01", "2024-10") == {}
+
+
+@pytest.mark.connected
+async def test_revision_is_kept_before_it_is_replaced_and_once(mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that dies between the two writes, or whose write is refused, leaves every final revision readable."""
+    async with fresh_database(mongo_uri) as database:
+        store = MongoReportStore(database)
+        await store.prepare()
+        closed = a_report(final=True)
+        amended = replace(closed, revision=2, figures=Figures(done_on_time=9))
+        await store.save_reports([closed])
+
+        async def dies(*_: object, **__: object) -> None:
+            raise ConnectionError("the process is gone")
+
+        with monkeypatch.context() as cut_off:
+            cut_off.setattr(store, "_reports", _Dying(database["reports"], dies))
+            with pytest.raises(ConnectionError):
+                await store.save_reports([amended])
+        assert await store.kept_revisions(closed.key, 10) == [closed]
+
+        assert await store.save_reports([amended])
+        assert not await store.save_reports([amended]), "another was faster"
+
+        assert await store.kept_revisions(closed.key, 10) == [amended, closed]
+        assert await database["revisions"].count_documents({}) == 1
+
+
+class _Dying:
+    """A collection that is read, and written no more."""
+
+    def __init__(self, collection: Any, bulk_write: Any) -> None:
+        self.find, self.find_one, self.bulk_write = collection.find, collection.find_one, bulk_write
+
+
+@pytest.mark.connected
+async def test_revision_that_came_in_between_is_not_replaced_unkept(mongo_uri: str) -> None:
+    """Whoever looked for what to keep before another closed the period must not write over what that one wrote."""
+    async with fresh_database(mongo_uri) as database:
+        store = MongoReportStore(database)
+        await store.prepare()
+        await store.save_reports([a_report()])
+        slow = replace(a_report(), revision=3, final=True, figures=Figures(done_on_time=9))
+        looked = asyncio.Event()
+        goes_on = asyncio.Event()
+
+        async def keep_slowly(below: Mapping[str, int]) -> Mapping[str, int]:
+            found = await MongoReportStore._keep_finals(store, below)
+            looked.set()
+            await goes_on.wait()
+            return found
+
+        slow_store = MongoReportStore(database)
+        slow_store._keep_finals = keep_slowly  # type: ignore[method-assign]
+        writing = asyncio.create_task(slow_store.save_reports([slow]))
+        await looked.wait()
+        closed = a_report(revision=2, final=True)
+        assert await store.save_reports([closed])
+        goes_on.set()
+
+        assert not await writing
+        assert await store.kept_revisions(closed.key, 10) == [closed]
 
 
 async def test_report_stays_unpublished_until_that_revision_is_marked(store: Store) -> None:

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from deploy.local.broker import KafkaKind
 from deploy.local.stack import Stack, StackOptions
 from services.reporting.domain.aggregate import aggregate
-from services.reporting.domain.periods import DECREE_09, Kind
+from services.reporting.domain.periods import Kind
 from services.reporting.domain.schedule import AsOf
 from services.reporting.wire import money, snapshot_of, task_facts, totals
 from shared.contracts.codec import decode
@@ -26,7 +26,7 @@ from tests.flow.reporting.harness import rulebook
 from tests.flow.reporting.snapshots import a_snapshot, changed, encoded
 from tests.support.waiting import until
 from tests.support.workload import read_topic
-from tests.unit.reporting.builders import at
+from tests.unit.reporting.builders import DECREE_09, at
 
 pytestmark = [pytest.mark.connected, pytest.mark.faults, pytest.mark.timeout(900)]
 

@@ -240,18 +240,3 @@ def _day(year: int, month: int, day: int) -> date:
     """A day of the month that lies `month` months after January; one that the month has not is its last."""
     year, month = year + month // 12, month % 12 + 1
     return date(year, month, min(day, calendar.monthrange(year, month)[1]))
-
-
-DECREE_09: Final = Regime(
-    id="nd-09-2019",
-    name="Chế độ báo cáo định kỳ",
-    citation="Nghị định 09/2019/NĐ-CP, Điều 12",
-    rules={
-        # The decree knows no week: ISO 8601, from Monday to Sunday.
-        Kind.WEEKLY: Rule(Mark(0, 1), Mark(0, 7), Mark(0, 8)),
-        Kind.MONTHLY: Rule(Mark(-1, 15), Mark(0, 14), Mark(0, 19)),
-        Kind.QUARTERLY: Rule(Mark(-1, 15), Mark(2, 14), Mark(2, 19)),
-        Kind.HALF_YEARLY: Rule(Mark(-1, 15), Mark(5, 14), Mark(5, 19)),
-        Kind.YEARLY: Rule(Mark(-1, 15), Mark(11, 14), Mark(11, 19)),
-    },
-)

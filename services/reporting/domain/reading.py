@@ -1,16 +1,11 @@
-"""Who sees what on the board (ADR 0010): who supervises sees the province, an agency what concerns it.
-
-The rule of `tasks` and `notify`, told a third time: each service has its own registry and imports no other's.
-"""
+"""Who sees what on the board (ADR 0010): who supervises sees the province, an agency what concerns it."""
 
 from collections.abc import Collection, Set
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-TASKS_READ, EVENTS_WRITE, AUTHORITY_WRITE = "tasks:read", "events:write", "authority:write"
-SUPERVISING: Final = frozenset({"standing", "chairman_office"})
-"""Roles of the registry that look after the whole province."""
+from shared.supervision import EVENTS_WRITE, TASKS_READ, sees_province
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +54,6 @@ EVERYTHING: Final = Reader(None)
 
 def reader_of(province: str, agency: str, scopes: Set[str], role: str | None) -> Reader:
     """How far a token sees. `role` is what the registry says of its agency today; None for one that it knows not."""
-    if AUTHORITY_WRITE in scopes or (TASKS_READ in scopes and role in SUPERVISING):
+    if sees_province(scopes, role):
         return Reader(province)
     return Reader(province, agency, sees_tasks=not scopes.isdisjoint({TASKS_READ, EVENTS_WRITE}))

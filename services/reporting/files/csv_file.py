@@ -6,7 +6,7 @@ from typing import Final
 
 from services.reporting.domain.content import Content
 from services.reporting.files import tables, words
-from services.reporting.files.tables import Column, Table, Value
+from services.reporting.files.table import Column, Table, Value
 
 _ACTIVE: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a spreadsheet takes for the beginning of a formula (OWASP, CSV Injection), its wide forms included."""

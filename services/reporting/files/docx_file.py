@@ -23,7 +23,7 @@ from services.reporting.domain.content import Content
 from services.reporting.files import outline as parts
 from services.reporting.files import words
 from services.reporting.files.outline import Annex, Outline, Paragraph, Section
-from services.reporting.files.tables import CellKind, Table, is_number, left_out, text_of
+from services.reporting.files.table import CellKind, Table, is_number, left_out, text_of
 
 FONT: Final = "Times New Roman"
 _BODY, _TABLE, _ANNEX_TABLE = Pt(14), Pt(11), Pt(9.5)

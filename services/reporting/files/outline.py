@@ -10,8 +10,8 @@ from typing import Final, TypeAlias
 
 from services.reporting.domain.content import Content
 from services.reporting.domain.content_rules import Measure
-from services.reporting.files import tables, words
-from services.reporting.files.tables import Table
+from services.reporting.files import figure_tables, standing_tables, task_tables, words
+from services.reporting.files.table import Table
 
 COUNTRY: Final = "CỘNG HÒA XÃ HỘI CHỦ NGHĨA VIỆT NAM"
 MOTTO: Final = "Độc lập - Tự do - Hạnh phúc"
@@ -116,11 +116,11 @@ _ROMAN: Final = ("I", "II", "III", "IV", "V")
 def _annexes(content: Content) -> Mapping[str, Annex]:
     """Those that have something in them, numbered in order."""
     parts: dict[str, Sequence[Table]] = {
-        "agencies": (tables.agencies(content), tables.agencies_money(content)),
-        "overdue": (tables.overdue(content),),
-        "upcoming": (tables.upcoming(content),),
-        "extensions": (tables.extensions(content),),
-        "funded": (tables.funded(content),),
+        "agencies": (figure_tables.agencies(content), figure_tables.agencies_money(content)),
+        "overdue": (task_tables.overdue(content),),
+        "upcoming": (task_tables.upcoming(content),),
+        "extensions": (task_tables.extensions(content),),
+        "funded": (task_tables.funded(content),),
     }
     filled = {key: some for key, every in parts.items() if (some := tuple(one for one in every if one.rows))}
     return {
@@ -174,7 +174,7 @@ def _opening(content: Content) -> Iterator[Block]:
             "trong kỳ nhưng được ghi nhận sau khi chốt số liệu."
         )
     if content.amended:
-        yield tables.amended(content)
+        yield figure_tables.amended(content)
     if not content.lists_agree:
         listed = len(content.overdue) + content.overdue_left_out
         yield Paragraph(
@@ -203,7 +203,7 @@ def _results(content: Content, annexes: _Numbers) -> Iterator[Block]:
         f"thành trên tổng số nhiệm vụ: {words.percent(one.done_of_all)}{f' ({earlier})' if earlier else ''}."
         f"{_detailed(annexes, 'agencies', ' Chi tiết theo từng cơ quan tại')}"
     )
-    yield tables.totals(content)
+    yield figure_tables.totals(content)
 
 
 def _detailed(annexes: _Numbers, key: str, words_before: str) -> str:
@@ -226,7 +226,7 @@ def _late(content: Content, annexes: _Numbers) -> Iterator[Block]:
             f"Tính cả nhiệm vụ đã hoàn thành quá hạn, có {words.number(figures.late)} nhiệm vụ chậm, tổng cộng "
             f"{words.number(figures.days_late)} ngày, do các nguyên nhân:"
         )
-        yield tables.causes(content)
+        yield figure_tables.causes(content)
 
 
 def _near(content: Content, annexes: _Numbers) -> Iterator[Block]:
@@ -286,10 +286,10 @@ def _indicators(content: Content) -> Iterator[Block]:
         f"Có {words.number(len(content.indicators))} chỉ tiêu có số liệu; {words.number(met)}/{words.number(aimed)} "
         "chỉ tiêu có mục tiêu chung đạt mục tiêu."
     )
-    yield tables.indicators(content)
+    yield standing_tables.indicators(content)
     if content.indicators_behind:
         yield Paragraph("Các cơ quan chưa đạt mục tiêu:")
-        yield tables.indicators_behind(content)
+        yield standing_tables.indicators_behind(content)
 
 
 def _ranking(content: Content) -> Iterator[Block]:
@@ -300,7 +300,8 @@ def _ranking(content: Content) -> Iterator[Block]:
         "thì lần lượt xét số nhiệm vụ đang quá hạn, số ngày chậm, tỷ lệ hoàn thành. Cơ quan chưa có nhiệm vụ đến hạn "
         "không xếp hạng."
     )
-    yield tables.ranking(content)
+    if content.ranking:
+        yield standing_tables.ranking(content)
 
 
 def _proposals(content: Content) -> Iterator[Block]:
@@ -309,11 +310,11 @@ def _proposals(content: Content) -> Iterator[Block]:
         yield Paragraph("Các đề xuất dưới đây tính trên số liệu tạm tính, chưa phải đề xuất chính thức.")
     if content.of(Measure.CRITICISE, Measure.CORRECT):
         yield Paragraph("Theo ngưỡng đã quy định, đề nghị xem xét phê bình, chấn chỉnh:")
-        yield tables.corrections(content)
+        yield standing_tables.corrections(content)
     else:
         yield Paragraph("Không có cơ quan đến ngưỡng đề nghị chấn chỉnh, phê bình.")
     if content.of(Measure.COMMEND):
         yield Paragraph("Đề nghị xem xét khen thưởng:")
-        yield tables.commendations(content)
+        yield standing_tables.commendations(content)
     else:
         yield Paragraph("Không có cơ quan đủ điều kiện đề nghị khen thưởng.")

@@ -38,7 +38,7 @@ from services.reporting.domain.content import Content
 from services.reporting.files import outline as parts
 from services.reporting.files import words
 from services.reporting.files.outline import Annex, Outline, Paragraph, Section
-from services.reporting.files.tables import CellKind, Row, Table, is_number, left_out, text_of
+from services.reporting.files.table import CellKind, Row, Table, is_number, left_out, text_of
 
 _FONTS: Final = Path(__file__).with_name("fonts")
 _FACES: Final = {

@@ -12,7 +12,7 @@ from xlsxwriter.worksheet import Worksheet
 
 from services.reporting.domain.content import Content
 from services.reporting.files import tables, words
-from services.reporting.files.tables import CellKind, Table, Value
+from services.reporting.files.table import CellKind, Table, Value, left_out
 
 _FORMATS: Final[Mapping[CellKind, Mapping[str, Any]]] = {
     CellKind.TEXT: {"text_wrap": True},
@@ -90,7 +90,7 @@ def _sheet(sheet: Worksheet, table: Table, title: str, said: str, formats: _Form
     if not table.rows:
         sheet.write_string(after, 0, table.nothing, formats.said)
     elif table.left_out:
-        sheet.write_string(after, 0, tables.left_out(table), formats.said)
+        sheet.write_string(after, 0, left_out(table), formats.said)
     for place, column in enumerate(table.columns):
         sheet.set_column(place, place, max(_WIDTH_MIN, column.width_mm / _MM_PER_CHARACTER))
     if table.rows:

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.tasks.domain.task import Task
+from shared.supervision import AUTHORITY_WRITE, EVENTS_WRITE, TASKS_READ, sees_province
 
-TASKS_READ, EVENTS_WRITE, AUTHORITY_WRITE = "tasks:read", "events:write", "authority:write"
 SCOPES: Final = (TASKS_READ, EVENTS_WRITE, AUTHORITY_WRITE)
 """Each of these lets a token read something: who may send must be able to follow what was sent."""
-SUPERVISING: Final = frozenset({"standing", "chairman_office"})
-"""Roles of the registry that look after the whole province."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +26,7 @@ EVERYTHING: Final = Reader(None)
 
 def reader_of(province: str, agency: str, scopes: Set[str], role: str | None) -> Reader:
     """How far a token sees. `role` is what the registry says of its agency; None for one that it does not know."""
-    # Who may decide on every agency's tasks may read them. Who may only send reads as an agency, whatever its role:
-    # a machine's token that leaks then shows what that machine could send.
-    if AUTHORITY_WRITE in scopes or (TASKS_READ in scopes and role in SUPERVISING):
-        return Reader(province)
-    return Reader(province, agency)
+    return Reader(province) if sees_province(scopes, role) else Reader(province, agency)
 
 
 def readers(task: Task) -> frozenset[str]:

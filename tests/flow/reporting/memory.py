@@ -49,6 +49,7 @@ class MemoryReportStore:
         self._late: dict[str, tuple[str, date, tuple[str, ...], datetime, LateFact]] = {}
         self._reports: dict[str, Report] = {}
         self._unpublished: set[str] = set()
+        self._replaced: dict[tuple[str, int], Report] = {}
 
     async def generations(self) -> Generations:
         return self.state[0]
@@ -170,6 +171,8 @@ class MemoryReportStore:
         for report in reports:
             known = self._reports.get(report.key)
             if (known.revision if known else 0) == report.revision - 1:
+                if known is not None and known.final:
+                    self._replaced[known.key, known.revision] = known
                 self._reports[report.key] = report
                 self._unpublished.add(report.key)
                 written += 1
@@ -184,6 +187,8 @@ class MemoryReportStore:
     async def restore_reports(self, reports: Collection[Report]) -> set[str]:
         known = await self.revisions([one.key for one in reports])
         newer = {one.key: one for one in reports if known.get(one.key, 0) < one.revision}
+        replaced = [self._reports[key] for key in newer if key in self._reports]
+        self._replaced |= {(one.key, one.revision): one for one in replaced if one.final}
         self._reports.update(newer)
         self._unpublished -= newer.keys()
         return set(newer)
@@ -217,6 +222,21 @@ class MemoryReportStore:
 
     async def report(self, key: str) -> Report | None:
         return self._reports.get(key)
+
+    async def revision(self, key: str, revision: int) -> Report | None:
+        current = self._reports.get(key)
+        return current if current and current.revision == revision else self._replaced.get((key, revision))
+
+    async def kept_revisions(self, key: str, limit: int) -> list[Report]:
+        found = [one for one in (*self._reports.values(), *self._replaced.values()) if one.key == key]
+        return sorted(found, key=lambda one: -one.revision)[:limit]
+
+    async def stood_at(self, province: str, period: str, instant: datetime) -> list[Report]:
+        newest: dict[str, Report] = {}
+        for one in sorted((*self._replaced.values(), *self._reports.values()), key=lambda one: one.revision):
+            if (one.province, one.period) == (province, period) and one.computed_at <= instant:
+                newest[one.scope] = one
+        return list(newest.values())
 
 
 def _counted(kept: KeptTask) -> Counted:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.reporting.domain.aggregate import aggregate
 from services.reporting.domain.facts import TaskFacts
-from services.reporting.domain.periods import DECREE_09, Kind
+from services.reporting.domain.periods import Kind
 from services.reporting.domain.schedule import AsOf
 from services.reporting.ports import KeptTask
 from services.reporting.rules import Rulebook
@@ -23,7 +23,7 @@ from shared.workdays.calendar import WorkingCalendar
 from tests.flow.reporting.harness import Replica
 from tests.flow.reporting.memory import MemoryReportStore
 from tests.flow.reporting.snapshots import a_snapshot, changed, directive, indicator, registered
-from tests.unit.reporting.builders import at
+from tests.unit.reporting.builders import DECREE_09, at
 
 LAST = "2025-02-20"
 

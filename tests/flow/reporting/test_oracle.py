@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, cast
 
 from hypothesis import given, settings
@@ -63,8 +63,11 @@ class Fact:
 
 
 @st.composite
-def histories(draw: st.DrawFn, number: int) -> list[Received]:
-    """All versions of one task's snapshot, on the task's partition. Old facts may be told by late versions."""
+def histories(draw: st.DrawFn, number: int, recorded: Sequence[datetime] = ()) -> list[Received]:
+    """All versions of one task's snapshot, on the task's partition. Old facts may be told by late versions.
+
+    `recorded`: when each version was made, and so when its facts were recorded; else as soon as they were received.
+    """
     versions = draw(st.integers(1, 3))
     told = st.integers(1, versions)
     assigned = draw(_instants)
@@ -158,8 +161,8 @@ def histories(draw: st.DrawFn, number: int) -> list[Received]:
             assigned=assigned,
             directive=directive,
             category=category,
-            ended=ended if version >= ends else None,
-            **_known(facts, version),
+            ended=_recorded(ended, ends, recorded) if version >= ends else None,
+            **_known(facts, version, recorded),
         )
         task["task_id"] = f"H48/{directive}/I.{number}/{agency}"
         records.append(changed(task)._replace(partition=number % 2))
@@ -209,14 +212,26 @@ def _put_deadlines(
         facts.append(Fact(draw(told), "deadlines", entry, {}))
 
 
-def _known(facts: Sequence[Fact], version: int) -> dict[str, Any]:
+def _known(facts: Sequence[Fact], version: int, recorded: Sequence[datetime]) -> dict[str, Any]:
     """The lists of one version of a snapshot."""
     lists: dict[str, list[dict[str, Any]]] = {}
     for one in facts:
         if one.told <= version:
-            later = {name: what if told <= version else None for name, (told, what) in one.later.items()}
-            lists.setdefault(one.field, []).append({**one.entry, **later})
+            later = {
+                name: (_recorded({"cause": what}, told, recorded) or {})["cause"] if isinstance(what, dict) else what
+                for name, (told, what) in one.later.items()
+                if told <= version
+            }
+            entry = _recorded(one.entry, one.told, recorded) or {}
+            lists.setdefault(one.field, []).append({**entry, **dict.fromkeys(one.later), **later})
     return lists
+
+
+def _recorded(entry: dict[str, Any] | None, version: int, recorded: Sequence[datetime]) -> dict[str, Any] | None:
+    """The entry as a version recorded it."""
+    if entry is None or not recorded:
+        return entry
+    return {**entry, "cause": {**entry["cause"], "recorded_at": recorded[version - 1]}}
 
 
 # -- comparing ---------------------------------------------------------------------------------------------------------

@@ -10,13 +10,13 @@ import pytest
 from services.reporting import content_documents, preparing
 from services.reporting.domain.content import Content, Prepared, PreparedHead
 from services.reporting.domain.listing import Window
-from services.reporting.domain.periods import DECREE_09, Kind
+from services.reporting.domain.periods import Kind
 from services.reporting.domain.schedule import AsOf
 from services.reporting.preparing import Closed
 from shared.workdays.calendar import start_of
 from tests.flow.reporting.content_harness import Prepares, prepares, with_rules
 from tests.flow.reporting.snapshots import a_cause, a_snapshot, changed, directive, registered
-from tests.unit.reporting.builders import at
+from tests.unit.reporting.builders import DECREE_09, at
 from tests.unit.reporting.content_builders import a_content, a_month, a_report, figured
 
 MONTHLY_ONLY = with_rules(prepares=frozenset({Kind.MONTHLY}))

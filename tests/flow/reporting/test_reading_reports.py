@@ -1,6 +1,7 @@
 """What programs read: the JSON of a period. What people read: test_board.py."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openapi_spec_validator
@@ -111,6 +112,110 @@ async def test_each_figure_stands_beside_the_previous_period(client: httpx.Async
     assert province["year_before"] is None
 
 
+# -- as it was -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def amended(replica: Replica) -> Replica:
+    """A result that was received before the cut-off came in five days after the close."""
+    await replica.receive(changed(a_snapshot(2, result="2024-11-12", accepted="2024-11-13")))
+    await replica.at("2024-11-25")
+    return replica
+
+
+def overdue(body: dict[str, Any], scope: str = "province") -> int:
+    """Of the totals of a scope."""
+    [found] = [one["totals"]["open_overdue"] for one in body["scopes"] if one["scope"] == scope]
+    return int(found)
+
+
+async def test_a_closed_period_is_shown_as_it_was_and_as_it_is_known(amended: Replica) -> None:
+    """INVARIANT: an amendment takes nothing away: what was reported at the close can be read ever after."""
+    client = client_of(amended)
+
+    today = (await client.get("/v1/reports/2024-11.json")).json()
+    first = (await client.get("/v1/reports/2024-11.json?revision=1")).json()
+    agency = (await client.get("/v1/reports/2024-11.json?scope=agency:H48.07&revision=1")).json()
+    then = (await client.get("/v1/reports/2024-11.json?as_of=2024-11-21T00:00:00Z")).json()
+    now = (await client.get("/v1/reports/2024-11.json?as_of=2024-11-26T00:00:00Z")).json()
+
+    assert (today["revision"], overdue(today)) == (2, 0)
+    assert (first["revision"], first["final"], overdue(first)) == (1, True, 1)
+    assert [one["scope"] for one in first["scopes"]] == ["province"]
+    assert [one["scope"] for one in agency["scopes"]] == ["agency:H48.07"]
+    assert overdue(agency, "agency:H48.07") == 1
+    assert [one["scope"] for one in then["scopes"]] == [one["scope"] for one in today["scopes"]]
+    assert (overdue(then), overdue(then, "agency:H48.07")) == (1, 1)
+    assert now == today
+
+
+async def test_what_stood_then_on_one_scope_stands_beside_the_province(amended: Replica) -> None:
+    path = "/v1/reports/2024-11.json?scope=agency:H48.07&as_of=2024-11-20T02:00:00Z"
+
+    body = (await client_of(amended).get(path)).json()
+
+    assert [(one["scope"], one["totals"]["open_overdue"]) for one in body["scopes"]] == [
+        ("province", 1),
+        ("agency:H48.07", 1),
+    ]
+
+
+async def test_revisions_say_what_changed_and_why(amended: Replica) -> None:
+    body = (await client_of(amended).get("/v1/reports/2024-11/revisions")).json()
+
+    last, first = body.pop("revisions")
+    assert body == {"province": "H48", "period": "2024-11", "scope": "province", "scope_name": "Tỉnh Quảng Ngãi"}
+    assert (last["revision"], last["final"], last["computed_at"]) == (2, True, "2024-11-25T08:00:00+07:00")
+    changes = {one["figure"]: (one["before"], one["after"]) for one in last["amendment"]["changed"]}
+    assert changes["open_overdue"] == ("1", "0")
+    assert [one["task_id"] for one in last["amendment"]["because"]] == ["H48/TB-UBND-2024/II.2.g/H48.07"]
+    assert (first["revision"], first["amendment"], first["final"]) == (1, None, True)
+    assert last["content_hash"] != first["content_hash"]
+    of_agency = (await client_of(amended).get("/v1/reports/2024-11/revisions?scope=agency:H48.22")).json()
+    assert [one["final"] for one in of_agency["revisions"]] == [True]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("2024-10.json?revision=1", 404, "unknown_revision"),
+        ("2024-11.json?revision=7", 404, "unknown_revision"),
+        ("2024-11.json?revision=0", 400, "malformed_revision"),
+        ("2024-11.json?revision=²", 400, "malformed_revision"),
+        ("2024-11.json?revision=99999999", 400, "malformed_revision"),
+        ("2024-11.json?revision=2&as_of=2024-11-20T00:00:00Z", 400, "malformed_revision"),
+        ("2024-11.json?as_of=2024-11-20T00:00:00", 400, "malformed_instant"),
+        ("2024-11.json?as_of=hom-qua", 400, "malformed_instant"),
+        ("2024-11.json?as_of=0001-01-01T00:00:00%2B07:00", 400, "malformed_instant"),
+        ("2024-11.json?as_of=2024-11-14T00:00:00Z", 404, "unknown_revision"),
+        ("2024-11.json?revision=2&scope=agency:H48.99", 404, "unknown_scope"),
+        ("2024-11.json?as_of=2024-11-21T00:00:00Z&scope=agency:H48.99", 404, "unknown_scope"),
+        ("2024-11.json?revision=2&scope=county:1", 400, "malformed_scope"),
+        ("2025-11.json?revision=1", 404, "unknown_period"),
+        ("2025-11/revisions", 404, "unknown_period"),
+        ("2024-13/revisions", 400, "malformed_period"),
+        ("2024-11/revisions?scope=agency:H48.99", 404, "unknown_scope"),
+        ("2024-11/revisions?province=H49", 404, "unknown_province"),
+    ],
+)
+async def test_revision_that_is_not_there_is_a_problem_with_a_code(
+    amended: Replica, path: str, status: int, code: str
+) -> None:
+    answer = await client_of(amended).get(f"/v1/reports/{path}")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert (answer.json()["code"], answer.json()["detail"][-1]) == (code, ".")
+
+
+async def test_revisions_answer_as_the_openapi_says(amended: Replica) -> None:
+    body = (await client_of(amended).get("/v1/reports/2024-11/revisions")).json()
+
+    described = openapi.document()["components"]["schemas"]["Revisions"]
+    assert set(described["required"]) == set(described["properties"]) == set(body)
+    rows = described["properties"]["revisions"]["items"]
+    assert set(rows["required"]) == set(rows["properties"]) == set(body["revisions"][0])
+
+
 async def test_province_must_be_said_where_there_are_several(replica: Replica) -> None:
     await replica.receive(changed(a_snapshot(province="H49", agency="H49.07")))
     await replica.at("2024-11-21")
@@ -167,11 +272,17 @@ async def test_a_province_reads_its_own_reports_and_no_other(
     named = await closed_client.get(f"/v1/reports/2024-11.json?province={province}", headers=headers)
     foreign = await closed_client.get(f"/v1/reports/2024-11.json?province={other}", headers=headers)
     nowhere = await closed_client.get("/v1/reports/2024-11.json?province=H50", headers=headers)
+    revisions = [
+        await closed_client.get(f"/v1/reports/2024-11/revisions{query}", headers=headers)
+        for query in ("", f"?province={other}")
+    ]
 
     assert (own.status_code, own.json()["province"]) == (200, province)
     assert named.json() == own.json()
     assert (foreign.status_code, foreign.json()["code"]) == (404, "unknown_province")
     assert foreign.json()["detail"].replace(other, "H50") == nowhere.json()["detail"]
+    assert [one.status_code for one in revisions] == [200, 404]
+    assert revisions[0].json()["province"] == province
 
 
 @pytest.mark.parametrize(("scope", "status", "code"), [(None, 401, "token_missing"), ("profile", 403, "scope_missing")])

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 
 from deploy.local.issuer import Issuer
 from services.reporting import openapi, report_openapi
+from services.reporting.files import tables
 from services.reporting.login import BoardLogin
 from services.reporting.report_files import ReportFiles, disposition
 from services.reporting.settings import Settings
@@ -26,6 +27,7 @@ from tests.flow.reporting.content_harness import Prepares, prepares
 from tests.flow.reporting.logins import COOKIE, settings_of
 from tests.flow.reporting.snapshots import a_snapshot, changed, registered
 from tests.flow.reporting.test_preparing import MONTHLY_ONLY, a_november
+from tests.support.report_cells import check_csv, check_docx, check_pdf, check_xlsx
 from tests.unit.reporting.content_builders import a_content, a_month
 
 ENDINGS = tuple(report_openapi.MEDIA_TYPES)
@@ -115,6 +117,18 @@ async def test_csv_of_another_table(client: httpx.AsyncClient) -> None:
 
     assert "H48/TB-UBND-2024/II.2.g/H48.07" in answer.text
     assert answer.headers["etag"] != (await client.get("/v1/reports/2024-11.csv")).headers["etag"]
+
+
+async def test_every_file_says_what_the_content_says_cell_by_cell(client: httpx.AsyncClient) -> None:
+    """INVARIANT: whichever form people take, they read the same figures; see also test_file_cells.py."""
+    content = (await client.get("/v1/reports/2024-11/content.json")).json()
+
+    for ending, check in (("xlsx", check_xlsx), ("docx", check_docx), ("pdf", check_pdf)):
+        answer = await client.get(f"/v1/reports/2024-11.{ending}")
+        assert check(content, answer.content) > 100, ending
+    for table in tables.TABLES:
+        answer = await client.get(f"/v1/reports/2024-11.csv?table={table}")
+        check_csv(content, table, answer.content)
 
 
 async def test_file_that_is_known_is_not_sent_again(client: httpx.AsyncClient) -> None:

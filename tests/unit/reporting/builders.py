@@ -1,9 +1,26 @@
 """Task facts for tests: say only what the test cares about. Times are local; days are written `2024-10-19`."""
 
 from datetime import date, datetime, timedelta
+from typing import Final
 
 from services.reporting.domain.facts import Deadline, End, Result, TaskFacts
+from services.reporting.domain.periods import Kind, Mark, Regime, Rule
 from shared.workdays.calendar import ICT, start_of
+
+DECREE_09: Final = Regime(
+    id="nd-09-2019",
+    name="Chế độ báo cáo định kỳ",
+    citation="Nghị định 09/2019/NĐ-CP, Điều 12",
+    rules={
+        # The decree knows no week: ISO 8601, from Monday to Sunday.
+        Kind.WEEKLY: Rule(Mark(0, 1), Mark(0, 7), Mark(0, 8)),
+        Kind.MONTHLY: Rule(Mark(-1, 15), Mark(0, 14), Mark(0, 19)),
+        Kind.QUARTERLY: Rule(Mark(-1, 15), Mark(2, 14), Mark(2, 19)),
+        Kind.HALF_YEARLY: Rule(Mark(-1, 15), Mark(5, 14), Mark(5, 19)),
+        Kind.YEARLY: Rule(Mark(-1, 15), Mark(11, 14), Mark(11, 19)),
+    },
+)
+"""Written once more than in policies/default.yaml, which test_rules.py holds against it."""
 
 
 def at(text: str) -> datetime:

@@ -22,12 +22,12 @@ from services.reporting.domain.listing import (
     ObstacleText,
     TaskText,
 )
-from services.reporting.domain.periods import DECREE_09, Period
+from services.reporting.domain.periods import Period
 from services.reporting.domain.report import Report
 from services.reporting.domain.schedule import AsOf
 from services.reporting.domain.scopes import PROVINCE_SCOPE, agency_of
 from shared.workdays.calendar import WorkingCalendar
-from tests.unit.reporting.builders import a_deadline, a_result, a_task, at
+from tests.unit.reporting.builders import DECREE_09, a_deadline, a_result, a_task, at
 
 NOVEMBER = DECREE_09.period("2024-11")
 CALENDAR = WorkingCalendar()

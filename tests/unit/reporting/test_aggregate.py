@@ -22,13 +22,13 @@ from services.reporting.domain.facts import (
 )
 from services.reporting.domain.figures import Figures, sum_up, unpacked
 from services.reporting.domain.ledger import Ledger
-from services.reporting.domain.periods import DECREE_09, Kind
+from services.reporting.domain.periods import Kind
 from services.reporting.domain.schedule import AsOf, schedule_at
 from services.reporting.domain.scopes import NO_GROUP, PROVINCE_SCOPE, agency_scope
 from services.reporting.domain.trace import difference, moment, trace
 from services.reporting.handlers import Book
 from shared.workdays.calendar import start_of
-from tests.unit.reporting.builders import a_deadline, a_result, a_task, at
+from tests.unit.reporting.builders import DECREE_09, a_deadline, a_result, a_task, at
 
 FIRST = start_of(date(2024, 10, 11))
 instants = st.integers(0, 150 * 24).map(lambda hours: FIRST + timedelta(hours=hours))

@@ -34,12 +34,11 @@ from services.reporting.domain.listing import (
     Top,
 )
 from services.reporting.domain.occasions import FOREVER, Occasions, occasions
-from services.reporting.domain.periods import DECREE_09
 from services.reporting.domain.report import Amendment, LateFact
 from services.reporting.domain.schedule import AsOf
 from services.reporting.domain.trace import moment, trace
 from services.reporting.ports import Entry
-from tests.unit.reporting.builders import a_deadline, a_result, a_task, an_end, at
+from tests.unit.reporting.builders import DECREE_09, a_deadline, a_result, a_task, an_end, at
 from tests.unit.reporting.content_builders import (
     CALENDAR,
     DIRECTORY,

@@ -23,10 +23,11 @@ from services.reporting.content_documents import prepared_document
 from services.reporting.domain.content import Content, Prepared
 from services.reporting.domain.figures import Figures
 from services.reporting.domain.listing import ObstacleText
-from services.reporting.domain.periods import DECREE_09, Kind
+from services.reporting.domain.periods import Kind
 from services.reporting.files import csv_file, docx_file, json_file, outline, pdf_file, tables, words, xlsx_file
-from services.reporting.files.tables import CellKind
-from tests.unit.reporting.builders import a_deadline, a_task, at
+from services.reporting.files.figure_tables import AGENCY_MONEY, AGENCY_TASKS, TOTALS
+from services.reporting.files.table import CellKind, Table
+from tests.unit.reporting.builders import DECREE_09, a_deadline, a_task, at
 from tests.unit.reporting.content_builders import RULES, a_content, a_month, a_text, some_indicators
 
 OCT_19 = a_deadline("2024-10-19")
@@ -143,7 +144,7 @@ def csv_rows(file: bytes) -> list[list[str]]:
 def test_csv_by_agency_agrees_with_the_json_cell_by_cell() -> None:
     content = full()
     heading, *rows = csv_rows(csv_file.render(content))
-    columns = [*tables.AGENCY_TASKS, *tables.AGENCY_MONEY]
+    columns = [*AGENCY_TASKS, *AGENCY_MONEY]
 
     found = shown(content)
     everyone = [(row["name"], row["figures"]) for row in found["agencies"]]
@@ -188,7 +189,7 @@ def cells(sheet: Worksheet, first: int) -> list[list[Any]]:
 def test_workbook_agrees_with_the_json_cell_by_cell() -> None:
     content = full()
     found, book = shown(content), sheets(content)
-    columns = {**tables.AGENCY_TASKS, **tables.AGENCY_MONEY}
+    columns = {**AGENCY_TASKS, **AGENCY_MONEY}
 
     *rows, whole = cells(book["Theo cơ quan"], 6)
     for row, agency in zip([*rows, whole], [*found["agencies"], {"figures": found["figures"]}], strict=True):
@@ -319,7 +320,7 @@ def test_document_agrees_with_the_json_cell_by_cell() -> None:
         [words.number(one[name]) for name in ("allocated_vnd", "assigned_vnd", "disbursed_vnd")]
         for one in found["funded"]
     ]
-    for name, kind in tables.TOTALS.items():
+    for name, kind in TOTALS.items():
         value = found["figures"][name]
         expected = words.percent(Decimal(value) if value else None) if kind is CellKind.PERCENT else words.number(value)
         assert totals[words.FIGURES[name]] == expected
@@ -353,7 +354,7 @@ def test_pdf_says_what_the_document_says() -> None:
     text = squeezed("".join(pages(content)))
 
     for block in outline.outline(content).body:
-        if not isinstance(block, tables.Table):
+        if not isinstance(block, Table):
             assert squeezed(block.text) in text
     for row in content.overdue:
         for said in (row.task.task_id, row.task.title, words.why(row), words.day(row.legal)):
@@ -524,7 +525,7 @@ def test_period_is_called_as_people_do(kind: Kind, period: str, expected: str) -
 
 
 def test_every_figure_has_a_name() -> None:
-    assert set(tables.TOTALS) <= set(words.FIGURES)
+    assert set(TOTALS) <= set(words.FIGURES)
     assert set(Figures.__dataclass_fields__) <= set(words.FIGURES)
 
 
@@ -539,7 +540,7 @@ def test_tables_have_a_cell_for_every_column(table: str) -> None:
 def test_tables_of_the_document_fit_its_pages() -> None:
     laid_out = outline.outline(full())
 
-    assert all(one.width_mm <= 165 for one in laid_out.body if isinstance(one, tables.Table))
+    assert all(one.width_mm <= 165 for one in laid_out.body if isinstance(one, Table))
     assert all(one.width_mm <= 252 for annex in laid_out.annexes for one in annex.tables)
 
 

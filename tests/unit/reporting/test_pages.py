@@ -9,14 +9,14 @@ import pytest
 from services.reporting.board import pages, words
 from services.reporting.domain.figures import Figures
 from services.reporting.domain.figures import percent as ratio
-from services.reporting.domain.periods import DECREE_09, Kind
+from services.reporting.domain.periods import Kind
 from services.reporting.domain.reading import EVERYTHING, Reader, Registered, reader_of
 from services.reporting.domain.report import Amendment, LateFact
 from services.reporting.lists import After, TaskRow
 from services.reporting.ports import PeriodRow
 from shared.workdays.calendar import WorkingCalendar
 from tests.contract.test_reporting_store import a_report
-from tests.unit.reporting.builders import at
+from tests.unit.reporting.builders import DECREE_09, at
 
 NOW = at("2024-11-20 09:00")
 ROW = TaskRow(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.reporting.domain.periods import DECREE_09, YEARS_MAX, Kind, Mark, Regime, RegimeError, Rule
-from tests.unit.reporting.builders import at
+from services.reporting.domain.periods import YEARS_MAX, Kind, Mark, Regime, RegimeError, Rule
+from tests.unit.reporting.builders import DECREE_09, at
 
 
 @pytest.mark.parametrize(

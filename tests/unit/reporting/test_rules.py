@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from services.reporting.domain.periods import DECREE_09, Kind
+from services.reporting.domain.periods import Kind
 from services.reporting.rules import read_policy, read_rulebook
 from services.reporting.settings import Settings
+from tests.unit.reporting.builders import DECREE_09
 
 DEFAULT = Settings.model_fields["reporting_policy_file"].default
 CALENDAR = Settings.model_fields["calendar_file"].default

@@ -13,10 +13,9 @@ from services.reporting.domain.facts import (
     Suspension,
     TaskFacts,
 )
-from services.reporting.domain.periods import DECREE_09
 from services.reporting.domain.schedule import UNSTATED, AsOf, Column, Judgement, schedule_at
 from shared.workdays.calendar import ICT, WorkingCalendar, start_of
-from tests.unit.reporting.builders import a_deadline, a_result, a_task, an_end, at
+from tests.unit.reporting.builders import DECREE_09, a_deadline, a_result, a_task, an_end, at
 
 OCT_19 = a_deadline("2024-10-19")
 NOV_30_GRANTED = a_deadline("2024-11-30", version=2, received="2024-10-18", granted=True)
