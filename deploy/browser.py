@@ -1,4 +1,4 @@
-"""Headless Chromium, for what can only be judged by looking: pictures of e-mails, and whether they fit a phone."""
+"""Headless Chromium, for what can only be judged by looking: pictures, and whether a page fits a phone."""
 
 import base64
 import contextlib
@@ -91,17 +91,25 @@ class Page:
             self._out.close()
         self._profile.cleanup()
 
+    def view(self, *, width: int, height: int = 100, is_dark: bool = False, is_print: bool = False) -> None:
+        """From now on, a window of this size in CSS pixels, with these colours, or as on paper."""
+        self._do("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
+        self._do("Emulation.setEmulatedMedia", media="print" if is_print else "", features=[scheme])
+
     def show(self, html: str, *, width: int, is_dark: bool = False) -> None:
         """Lay a document out in a window of this width, in CSS pixels."""
-        self._do("Emulation.setDeviceMetricsOverride", width=width, height=100, deviceScaleFactor=1, mobile=False)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
-        self._do("Emulation.setEmulatedMedia", features=[scheme])
+        self.view(width=width, is_dark=is_dark)
         frame = self._do("Page.getFrameTree")["frameTree"]["frame"]["id"]
         self._do("Page.setDocumentContent", frameId=frame, html=html)
 
+    def forget_cookies(self) -> None:
+        """As if all of them had run out."""
+        self._do("Network.clearBrowserCookies")
+
     def ask(self, expression: str) -> Any:
-        """The value of a JavaScript expression, as JSON has it."""
-        answer = self._do("Runtime.evaluate", expression=expression, returnByValue=True)
+        """The value of a JavaScript expression, as JSON has it; of a promise, what it comes to."""
+        answer = self._do("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise BrowserError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
@@ -113,9 +121,10 @@ class Page:
         self._do("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **same, **text)
         self._do("Input.dispatchKeyEvent", type="keyUp", **same)
 
-    def picture(self, path: Path, *, scale: float = 1.0) -> None:
-        """Write the whole document as a PNG."""
+    def picture(self, path: Path, *, scale: float = 1.0, height_max: int | None = None) -> None:
+        """Write the whole document as a PNG, or its beginning."""
         width, height = self.ask("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
+        height = min(height, height_max) if height_max is not None else height
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": scale}
         shot = self._do("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(shot["data"]))

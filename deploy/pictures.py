@@ -1,17 +1,25 @@
-"""`python -m deploy.pictures`: draws e-mails and the report as their readers see them, into docs/pictures.
+"""`python -m deploy.pictures`: draws e-mails, the board and the report as their readers see them, into docs/pictures.
 
 Agencies, clauses and days are those of the notice (deploy/demo/quang-ngai-2024-10.yaml) and of documents it cites; what
 became of them is made up.
 """
 
+import asyncio
+import json
 import sys
+import tempfile
+import time
 from collections.abc import Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Final
 
 import pypdfium2
+from PIL import Image
 
-from deploy.browser import PATH_VARIABLE, Page, find_chromium
+from deploy import board_sample
+from deploy.board_served import a_board, served
+from deploy.browser import PATH_VARIABLE, BrowserError, Page, find_chromium
 from deploy.demo.story import load_notice
 from deploy.local.processes import REPOSITORY_ROOT
 from deploy.report_sample import a_report
@@ -26,6 +34,17 @@ FOLDER: Final = REPOSITORY_ROOT / "docs" / "pictures"
 WIDE, NARROW = 680, 360
 """CSS pixels: a mail program's reading pane, a small phone."""
 PIXELS_PER_POINT: Final = 1.4
+PAGE_SECONDS_MAX: Final = 20.0
+_LATE: Final = f"{board_sample.PROVINCE}/{board_sample.NOTICE}/II.1.h/{board_sample.BEHIND}"
+BOARD: Final = (
+    ("board-province", "/", 1280, 2600),
+    ("board-agency", f"/agencies/{board_sample.BEHIND}", 1280, 2800),
+    ("board-directive", f"/directives/{board_sample.NOTICE}?clause=II.1.h", 1280, 1200),
+    ("board-task", f"/tasks/{_LATE}", 1280, 1900),
+    ("board-search", "/search?q=du+lieu&state=overdue", 1280, 1200),
+    ("board-province-360", "/", 360, 2600),
+)
+"""Name, address, width and the height at most, in CSS pixels."""
 
 _NOTICE: Final = load_notice(REPOSITORY_ROOT / "deploy" / "demo" / "quang-ngai-2024-10.yaml")
 _TITLES: Final = {str(one["clause"]): str(one["title"]) for one in _NOTICE.directive["obligations"]}
@@ -142,6 +161,34 @@ def draw_report() -> None:
     print(path)
 
 
+async def draw_board(page: Page) -> None:
+    """Pages of the board, served as the service serves them."""
+    with tempfile.TemporaryDirectory(prefix="dondoc-pictures-") as folder:
+        async with a_board(Path(folder)) as app, served(app) as url:
+            for name, path, width, height in BOARD:
+                await asyncio.to_thread(_draw_page, page, f"{url}{path}", FOLDER / f"{name}.png", width, height)
+
+
+def _draw_page(page: Page, url: str, path: Path, width: int, height: int) -> None:
+    page.view(width=width, height=900)
+    open_page(page, url)
+    page.picture(path, height_max=height)
+    # As many colours as are seen: a fifth of the size.
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(128).save(path, optimize=True)
+    print(path)
+
+
+def open_page(page: Page, url: str) -> None:
+    """Go there, and wait for all of it."""
+    page.ask(f"window.isOld = true; location.assign({json.dumps(url)})")
+    deadline = time.monotonic() + PAGE_SECONDS_MAX
+    while page.ask("window.isOld || document.readyState !== 'complete'"):
+        if time.monotonic() > deadline:
+            raise BrowserError(f"{url} does not come")
+        time.sleep(0.05)
+
+
 def main(_: Sequence[str]) -> int:
     """Exit status 1 without a browser."""
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -159,6 +206,7 @@ def main(_: Sequence[str]) -> int:
             page.show(message.html, width=width)
             page.picture(FOLDER / f"{name}.png")
             print(f"{FOLDER / name}.png")
+        asyncio.run(draw_board(page))
     return 0
 
 

@@ -116,10 +116,11 @@ def build(
     async def keys_are_loaded() -> bool:
         return verify is None or verify.ready()
 
-    return make_app(
+    board = Board(known, listed, rulebook, settings.province_names, login=login, clock=clock)
+    app = make_app(
         routes=[
             *ReportApi(known, rulebook, verify=verify).routes(),
-            *Board(known, listed, rulebook, settings.province_names, login=login, clock=clock).routes(),
+            *board.routes(),
             *files.routes(),
             *login.routes(),
         ],
@@ -136,6 +137,9 @@ def build(
         after=[close],
         crash=crash,
     )
+    for status in (404, 405):
+        app.add_exception_handler(status, board.unknown)
+    return app
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ _HEIGHT: Final = _TOP + _PLOT_HEIGHT + _BOTTOM
 _TICKS: Final = 4
 HATCHED: Final = frozenset({"done_late", "open_overdue", "open_due_soon"})
 """Kinds that are drawn with a pattern as well."""
+HEAT_STEPS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,23 @@ def share_bar(bar: Bar, *, ident: str) -> Markup:
     ).format(ident, Markup("").join(drawn))
 
 
-def heat(count: int, highest: int) -> int:
-    """How dark a cell is: 0 for none, then 1 to 5 by its part of the highest."""
-    if count <= 0 or highest <= 0:
-        return 0
-    return min(5, 1 + 4 * count // highest)
+def heat_steps(highest: int) -> tuple[int, ...]:
+    """The last number of each shade, at most HEAT_STEPS of them: each about as many times the one before.
+
+    Counts are mostly small and a few are large: shades of equal width would leave all but those few alike.
+    """
+    steps: list[int] = []
+    for place in range(1, HEAT_STEPS + 1):
+        step = round(highest ** (place / HEAT_STEPS))
+        steps.append(max(step, steps[-1] + 1 if steps else 1))
+        if steps[-1] >= highest:
+            break
+    return tuple(steps) if highest > 0 else ()
+
+
+def heat(count: int, steps: Sequence[int]) -> int:
+    """How dark a cell is: 0 for none, then from 1."""
+    return 0 if count <= 0 else 1 + sum(count > step for step in steps[:-1])
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from services.reporting.domain.ledger import Sums
 from services.reporting.domain.periods import Kind
 from services.reporting.domain.report import Amendment, LateFact, Report
 from services.reporting.domain.scopes import Labels
-from services.reporting.domain.search import plain_text
+from services.reporting.domain.search import search_words, wording_id
 from services.reporting.domain.trace import Step, Trace
 from services.reporting.ports import Counted, Entry, KeptTask, LedgerHead
 from shared.runtime.mongodb import Document
@@ -37,7 +37,7 @@ def _number(content: bytes) -> int:
 def task_document(kept: KeptTask) -> Document:
     """See ports.KeptTask."""
     listed = kept.listed
-    return {
+    document: Document = {
         "_id": kept.id,
         "seq": kept.seq,
         "province": kept.province,
@@ -50,13 +50,26 @@ def task_document(kept: KeptTask) -> Document:
         "clause": listed.clause,
         "period": listed.period,
         "title": listed.title,
-        "search": plain_text(kept.id, listed.title),
+        "wording": _wording_id(kept),
+        "concerns": list(listed.concerns),
         "result": listed.result,
         "open": listed.is_open,
         "legal": listed.legal.isoformat() if listed.legal is not None else None,
         "late_from": instant_text(listed.late_from) if listed.late_from is not None else None,
         "snapshot": kept.snapshot,
     }
+    # What is not there is not indexed.
+    return document | {"obstructed": True} if listed.is_obstructed else document
+
+
+def wording_document(kept: KeptTask) -> Document:
+    """What a task and all others of the same wording are found by (ADR 0026)."""
+    words = search_words(kept.listed.title, kept.listed.clause, kept.labels.directive)
+    return {"_id": _wording_id(kept), "province": kept.province, "search": words}
+
+
+def _wording_id(kept: KeptTask) -> str:
+    return wording_id(kept.province, kept.labels.directive, kept.listed.clause, kept.listed.title)
 
 
 def steps_list(trace: Trace) -> list[Any]:

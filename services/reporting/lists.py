@@ -3,9 +3,11 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Final, Protocol
 
 from services.reporting.domain.report import Report
+from services.reporting.domain.scopes import ScopeKind
 from services.reporting.ports import Entry, Reading, Registry, Tally
 
 AGENCIES_MAX: Final = 500
@@ -59,6 +61,34 @@ class Window:
     until: datetime | None
 
 
+class State(StrEnum):
+    """Which tasks a search is for."""
+
+    OPEN = "open"
+    OVERDUE = "overdue"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What a search is for. All of it is to hold."""
+
+    province: str
+    words: tuple[str, ...]
+    """See domain.search.terms_of; at least one."""
+    now: datetime
+    concerns: tuple[str, ...] = ()
+    """Agencies, each of which leads, cooperates or judges."""
+    agency: str | None = None
+    """Who leads."""
+    directive: str | None = None
+    state: State | None = None
+
+
+class TooBroadError(Exception):
+    """A search took longer than anybody should wait, and longer than the others on the server should."""
+
+
 class Kept(Reading, Protocol):
     """What the board reads of ports.Store."""
 
@@ -110,4 +140,26 @@ class Lists(Protocol):
         self, where: Where, directive: str, clause: str | None, *, after: After | None, limit: int
     ) -> list[TaskRow]:
         """All tasks of a clause, or of the whole directive, ended ones included, by id."""
+        ...
+
+    async def obstructed(self, province: str, agency: str, *, after: str | None, limit: int) -> list[str]:
+        """Snapshots of an agency's open tasks with an obstacle that is not cleared, by id."""
+        ...
+
+    async def funded(self, province: str, agency: str, *, after: str | None, limit: int) -> list[str]:
+        """Snapshots of an agency's tasks that money was ever given for, by id."""
+        ...
+
+    async def search(self, sought: Sought, *, after: str | None, limit: int) -> list[TaskRow]:
+        """Tasks by wording (domain.search.wording_id), then by id. TooBroadError rather than a long wait."""
+        ...
+
+    async def overdue_totals(self, province: str, period: str, kind: ScopeKind, limit: int) -> list[tuple[str, int]]:
+        """Scopes of a kind with overdue tasks, by name, and how many as a period's reports say: the most first."""
+        ...
+
+    async def overdue_cells(
+        self, province: str, directives: Collection[str], now: datetime
+    ) -> Mapping[tuple[str, str], int]:
+        """(agency, directive) → its open tasks that are overdue now, of these directives; those without are missing."""
         ...

@@ -31,6 +31,8 @@ RACES_MAX = 10
 SCAN_PAGE = 2_000
 KEPT_SECONDS: Final = 600
 """So long portions stay that no head names any more: whoever reads them has read their head a moment before."""
+WORDED_MAX: Final = 50_000
+"""So many wordings are remembered as written; a clause has one."""
 COUNTED: Final = {"seq": 1, "province": 1, "agency": 1, "directive": 1, "category": 1, "steps": 1, "rules": 1}
 
 
@@ -47,6 +49,8 @@ class MongoReportStore:
         self._late = database["late_facts"]
         self._reports = database["reports"]
         self._revisions = database["revisions"]
+        self._wordings = database["wordings"]
+        self._worded: set[str] = set()
 
     async def prepare(self) -> None:
         """Create the indexes that the queries below rest on. Safe to repeat."""
@@ -57,12 +61,6 @@ class MongoReportStore:
             [
                 # Tallied from the index alone.
                 IndexModel([("p", ASCENDING), ("province", ASCENDING), ("seq", ASCENDING)], name="versions"),
-                IndexModel(
-                    [("province", ASCENDING), ("agency", ASCENDING), ("late_from", ASCENDING)],
-                    partialFilterExpression={"open": True},
-                    name="open_by_agency",
-                ),
-                IndexModel([("province", ASCENDING), ("directive", ASCENDING)], name="by_directive"),
             ]
         )
         for registry in Registry:
@@ -138,7 +136,28 @@ class MongoReportStore:
 
     async def keep_tasks(self, kept: Collection[KeptTask], new: Collection[str] = ()) -> set[str]:
         """See ports.Store."""
-        return await self._keep(self._tasks, {one.id: task_document(one) for one in kept}, frozenset(new))
+        documents_of = {one.id: task_document(one) for one in kept}
+        # Before the tasks: what is kept is found.
+        await self._keep_wordings({documents_of[one.id]["wording"]: one for one in kept})
+        return await self._keep(self._tasks, documents_of, frozenset(new))
+
+    async def _keep_wordings(self, wordings: Mapping[str, KeptTask]) -> None:
+        """Write those that this process has not written yet. They never change: their id is made of their content."""
+        unwritten = {key: one for key, one in wordings.items() if key not in self._worded}
+        if not unwritten:
+            return
+        writes = [
+            UpdateOne({"_id": key}, {"$setOnInsert": documents.wording_document(one)}, upsert=True)
+            for key, one in unwritten.items()
+        ]
+        try:
+            await self._wordings.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:
+            # Another replica wrote the same a moment before.
+            _only_duplicates(error)
+        if len(self._worded) > WORDED_MAX:
+            self._worded.clear()
+        self._worded.update(unwritten)
 
     async def keep_entries(self, registry: Registry, kept: Collection[Entry]) -> int:
         """See ports.Store."""

@@ -27,6 +27,10 @@ class Listed:
     """The legal last day in force."""
     late_from: datetime | None
     """When it became overdue, or will; None where it is done, waits for a verdict or has no deadline."""
+    concerns: tuple[str, ...] = ()
+    """Who leads, cooperates or judges."""
+    is_obstructed: bool = False
+    """Whether it is open with an obstacle that is not cleared."""
 
 
 @dataclass(frozen=True, slots=True)

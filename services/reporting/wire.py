@@ -129,14 +129,17 @@ def listed(task: TaskSnapshot, known: facts.TaskFacts, course: Trace) -> Listed:
     # Would it be overdue once all that is known has come? Not if it is done, stands still or waits for a verdict.
     if deadline is not None and course.steps and is_in(Column.OPEN_OVERDUE, course.steps[-1].adds):
         late_from = deadline.due_at
+    is_open = task.result.value not in {"completed", "discontinued", "transferred"}
     return Listed(
         clause=task.clause,
         period=task.period,
         title=task.title,
         result=task.result.value,
-        is_open=task.result.value not in {"completed", "discontinued", "transferred"},
+        is_open=is_open,
         legal=deadline.legal if deadline is not None else None,
         late_from=late_from,
+        concerns=tuple(dict.fromkeys((task.agency, *task.cooperating, task.reviewer))),
+        is_obstructed=is_open and any(one.cleared is None for one in task.obstacles),
     )
 
 

@@ -16,6 +16,7 @@ from services.reporting.domain.periods import Kind, Period, Regime
 from services.reporting.domain.report import Amendment, Report
 from services.reporting.domain.schedule import DUE_SOON_WORKING_DAYS
 from services.reporting.domain.scopes import agency_of, name_key
+from services.reporting.domain.search import matched
 from services.reporting.lists import After, TaskRow
 from services.reporting.ports import PeriodRow
 from shared.contracts.registry_facts import DirectiveObligation
@@ -377,7 +378,8 @@ class TaskLine:
     """A task in a list."""
 
     href: str
-    title: str
+    title: tuple[tuple[str, bool], ...]
+    """In pieces, and whether each was searched for."""
     clause: str
     directive: str
     directive_href: str
@@ -413,14 +415,20 @@ def column_of(row: TaskRow, now: datetime, calendar: WorkingCalendar) -> str:
 
 
 def task_line(
-    row: TaskRow, *, now: datetime, calendar: WorkingCalendar, agencies: Names, directives: Names, province: str
+    row: TaskRow,
+    *,
+    now: datetime,
+    calendar: WorkingCalendar,
+    agencies: Names,
+    directives: Names,
+    province: str,
+    terms: Sequence[str] = (),
 ) -> TaskLine:
     """A task as a list shows it."""
     kind = column_of(row, now, calendar)
-    waits = row.is_open and row.late_from is not None and row.legal is not None
     return TaskLine(
         href=task_address(row.id),
-        title=row.title,
+        title=tuple(matched(row.title, terms)),
         clause=row.clause,
         directive=directives.get(row.directive, row.directive),
         directive_href=address(f"/directives/{row.directive}", province=province),
@@ -428,10 +436,17 @@ def task_line(
         agency_href=address(f"/agencies/{row.agency}", province=province),
         period=words.period(row.period) if row.period is not None else "",
         last_day=words.day(row.legal),
-        when=words.days_between(row.legal, local_day(now)) if waits and row.legal is not None else "",
+        when=_when(row, now),
         kind=kind,
         state=_state(row, kind),
     )
+
+
+def _when(row: TaskRow, now: datetime) -> str:
+    """How far its last day is; the days of what was handed in late ended with that, which a row does not tell."""
+    if not row.is_open or row.late_from is None or row.legal is None:
+        return ""
+    return "nộp sau hạn" if row.result == "submitted" else words.days_between(row.legal, local_day(now))
 
 
 def _state(row: TaskRow, kind: str) -> str:

@@ -1,11 +1,13 @@
 """The board's questions answered from memory; tests/contract/test_reporting_lists.py vouches for it."""
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from services.reporting.domain.report import Report
-from services.reporting.domain.scopes import PROVINCE_SCOPE
-from services.reporting.lists import AGENCIES_MAX, After, TaskRow, Where, Window
+from services.reporting.domain.scopes import PROVINCE_SCOPE, ScopeKind, name_in
+from services.reporting.domain.search import search_words, wording_id
+from services.reporting.lists import AGENCIES_MAX, After, Sought, State, TaskRow, Where, Window
 from services.reporting.ports import Entry, KeptTask, Registry
 from tests.flow.reporting.memory import MemoryReportStore
 
@@ -53,6 +55,62 @@ class MemoryLists:
     ) -> list[TaskRow]:
         found = [row for row in self._rows(where) if row.directive == directive and clause in {None, row.clause}]
         return _page(found, after, limit)
+
+    async def obstructed(self, province: str, agency: str, *, after: str | None, limit: int) -> list[str]:
+        return self._snapshots(province, agency, lambda one: one.listed.is_obstructed, after, limit)
+
+    async def funded(self, province: str, agency: str, *, after: str | None, limit: int) -> list[str]:
+        return self._snapshots(province, agency, lambda one: one.occasions.funded, after, limit)
+
+    def _snapshots(
+        self, province: str, agency: str, holds: Callable[[KeptTask], bool], after: str | None, limit: int
+    ) -> list[str]:
+        found = [
+            (one.id, one.snapshot)
+            for one in self._store.tasks.values()
+            if (one.province, one.labels.agency) == (province, agency) and holds(one) and one.id > (after or "")
+        ]
+        return [snapshot for _, snapshot in sorted(found)[:limit]]
+
+    async def search(self, sought: Sought, *, after: str | None, limit: int) -> list[TaskRow]:
+        def place(task_id: str) -> tuple[str, str]:
+            kept = self._store.tasks[task_id]
+            return wording_id(kept.province, kept.labels.directive, kept.listed.clause, kept.listed.title), task_id
+
+        where = Where(sought.province, agency=sought.agency, directive=sought.directive)
+        found = [row for row in self._rows(where) if self._is_sought(self._store.tasks[row.id], sought)]
+        begin = place(after) if after is not None and after in self._store.tasks else ("", "")
+        return sorted((one for one in found if place(one.id) > begin), key=lambda one: place(one.id))[:limit]
+
+    @staticmethod
+    def _is_sought(kept: KeptTask, sought: Sought) -> bool:
+        listed = kept.listed
+        words = search_words(listed.title, listed.clause, kept.labels.directive)
+        if not {*sought.words} <= {*words} or not {*sought.concerns} <= {*listed.concerns}:
+            return False
+        is_late = listed.late_from is not None and listed.late_from <= sought.now
+        match sought.state:
+            case State.OPEN:
+                return listed.is_open
+            case State.OVERDUE:
+                return listed.is_open and is_late
+            case State.DONE:
+                return listed.result == "completed"
+        return True
+
+    async def overdue_totals(self, province: str, period: str, kind: ScopeKind, limit: int) -> list[tuple[str, int]]:
+        found = [
+            (-one.figures.open_overdue, name_in(one.scope))
+            for one in await self._store.reports(province, period)
+            if one.scope.startswith(f"{kind}:") and one.figures.open_overdue
+        ]
+        return [(name, -minus) for minus, name in sorted(found)[:limit]]
+
+    async def overdue_cells(
+        self, province: str, directives: Collection[str], now: datetime
+    ) -> Mapping[tuple[str, str], int]:
+        rows = await self.open_dated(Where(province), Window(None, now), after=None, limit=1_000_000)
+        return Counter((one.agency, one.directive) for one in rows if one.directive in directives)
 
     def _rows(self, where: Where) -> list[TaskRow]:
         return [

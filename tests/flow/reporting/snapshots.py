@@ -29,6 +29,7 @@ def a_snapshot(
     agency: str = "H48.07",
     clause: str = "II.2.g",
     province: str = "H48",
+    directive: str = "TB-UBND-2024",
     due: str | None = "2024-10-19",
     assigned: str = "2024-10-11",
     result: str | None = None,
@@ -69,10 +70,10 @@ def a_snapshot(
             }
         )
     return {
-        "task_id": f"{province}/TB-UBND-2024/{clause}/{agency}",
+        "task_id": f"{province}/{directive}/{clause}/{agency}",
         "seq": seq,
         "province": province,
-        "directive": "TB-UBND-2024",
+        "directive": directive,
         "clause": clause,
         "agency": agency,
         "period": None,

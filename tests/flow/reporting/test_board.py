@@ -1,17 +1,23 @@
 """What people read: the board's pages, what they refuse, and who sees what."""
 
+import asyncio
 import html
 import re
+from collections.abc import Collection
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from deploy.local.issuer import Issuer
 from services.reporting.app import build
+from services.reporting.lists import TooBroadError
 from services.reporting.settings import Settings
 from shared.runtime.settings import CredentialSettings
 from tests.flow.reporting.harness import Replica, client_of
+from tests.flow.reporting.memory_lists import MemoryLists
 from tests.flow.reporting.snapshots import a_cause, a_snapshot, an_obligation, changed, directive, registered
 
 HOSTILE = '<script>alert(1)</script> & "Ba Tơ" \''
@@ -398,6 +404,307 @@ async def test_a_list_is_filtered_by_agency_and_directive(replica: Replica, clie
         assert len(re.findall(r'<li class="task ', page)) == count, query
 
 
+# -- the heat map ------------------------------------------------------------------------------------------------------
+
+
+async def many_overdue(replica: Replica, agencies: int = 14, directives: int = 10) -> None:
+    """Agency n is late with n tasks, of n directives."""
+    tasks = [
+        changed(a_snapshot(agency=f"H48.{50 + n}", directive=f"QD-{number}-2024"))
+        for n in range(1, agencies + 1)
+        for number in range(1, min(n, directives) + 1)
+    ]
+    await replica.receive(
+        *(registered(f"H48.{50 + n}", f"Đơn vị {n}") for n in range(1, agencies + 1)),
+        *tasks,
+        directive("QD-1-2024", an_obligation("II.2.g", "Trình kế hoạch"), number="1/QĐ-UBND"),
+    )
+    await replica.at("2024-11-20 08:01")
+
+
+def cells(page: str) -> list[tuple[str, str]]:
+    """(class, text) of each cell of the map, row by row."""
+    found = re.findall(r'<td class="(h\d)">(.*?)</td>', page)
+    return [(shade, re.sub(r"<[^>]+>", "", text)) for shade, text in found]
+
+
+async def test_the_map_shows_the_worst_of_both_and_leads_to_the_tasks(
+    replica: Replica, client: httpx.AsyncClient
+) -> None:
+    await many_overdue(replica)
+
+    page = (await client.get("/")).text
+
+    rows = re.findall(r'<tr><th scope="row"><a href="/agencies/[^"]*">(.*?)</a></th><td class="total">(.*?)</td>', page)
+    assert [name for name, _ in rows][:6] == [f"Đơn vị {n}" for n in (10, 11, 12, 13, 14, 9)]
+    assert [re.sub(r"<[^>]+>", "", total) for _, total in rows][:6] == ["10", "10", "10", "10", "10", "9"]
+    assert len(rows) == 12
+    heads = re.findall(r'<th scope="col"><a href="/directives/([^?]*)', page)
+    assert heads == [f"QD-{n}-2024" for n in range(1, 9)]
+    assert '<a href="/directives/QD-1-2024?province=H48">1/QĐ-UBND</a>' in page
+    assert cells(page)[:8] == [("h1", "1")] * 8
+    link = re.search(r'<td class="h1"><a href="([^"]*)" aria-label="([^"]*)"', page)
+    assert link is not None
+    assert html.unescape(link[2]) == "Đơn vị 10, 1/QĐ-UBND: 1 nhiệm vụ quá hạn"
+    there = (await client.get(html.unescape(link[1]))).text
+    assert re.findall(r'<p class="title"><a href="([^"]*)"', there) == ["/tasks/H48/QD-1-2024/II.2.g/H48.60"]
+    assert "Xem toàn bộ 15 cơ quan và 11 văn bản có nhiệm vụ quá hạn" in visible(page)
+
+
+async def test_the_whole_map_is_reached_part_by_part(replica: Replica, client: httpx.AsyncClient) -> None:
+    await many_overdue(replica, agencies=45, directives=20)
+
+    seen: set[tuple[str, str]] = set()
+    waiting, done = ["/heatmap?province=H48"], set()
+    while waiting:
+        path = waiting.pop()
+        if path in done:
+            continue
+        done.add(path)
+        page = (await client.get(path)).text
+        found = re.findall(r'<td class="h[1-5]"><a href="[^"]*agency=(H48\.\d+)&amp;directive=([\w-]+)"', page)
+        assert not seen & set(found)
+        seen |= set(found)
+        waiting += [html.unescape(one) for one in re.findall(r'<a rel="(?:next|prev)" href="([^"]*)"', page)]
+
+    expected = {(f"H48.{50 + n}", f"QD-{d}-2024") for n in range(1, 46) for d in range(1, min(n, 20) + 1)}
+    assert seen - expected == {("H48.07", "TB-UBND-2024")}
+    assert expected <= seen
+    assert len(done) == 4
+
+
+async def test_a_map_is_counted_once_for_each_version_of_the_figures(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[tuple[str, ...]] = []
+    ask = MemoryLists.overdue_cells
+
+    async def noted(self: MemoryLists, province: str, directives: Collection[str], now: datetime) -> Any:
+        counted.append(tuple(directives))
+        return await ask(self, province, directives, now)
+
+    monkeypatch.setattr(MemoryLists, "overdue_cells", noted)
+    client = client_of(replica)
+    await asyncio.gather(*(client.get("/") for _ in range(5)))
+    await client.get("/heatmap")
+    assert counted == [("TB-UBND-2024",)]
+
+    await replica.receive(changed(a_snapshot(clause="II.3", agency="H48.22")))
+    await replica.at("2024-11-20 08:01")
+    page = (await client.get("/")).text
+
+    assert len(counted) == 2
+    assert ("h1", "1") in cells(page)
+    assert "agency=H48.22&amp;directive=TB-UBND-2024" in page
+
+
+async def test_a_map_without_anything_overdue_says_so() -> None:
+    replica = Replica()
+    await replica.receive(registered("H48.07", "Sở TT&TT"), changed(a_snapshot()))
+    await replica.at("2024-10-14")
+
+    page = await client_of(replica).get("/heatmap")
+
+    assert (page.status_code, "Không có nhiệm vụ nào quá hạn" in page.text) == (200, True)
+
+
+# -- search ------------------------------------------------------------------------------------------------------------
+
+
+def found_titles(page: str) -> list[str]:
+    return [
+        html.unescape(re.sub(r"<[^>]+>", "", one))
+        for one in re.findall(r'<p class="title"><a href="[^"]*">(.*?)</a>', page)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("q=ke+hoach", 2),
+        ("q=KẾ+HOẠCH", 2),
+        ("q=kế+hoạch+2025", 2),
+        ("q=kế+hoạch+2026", 0),
+        ("q=II.2.g", 3),
+        ("q=H48.22", 0),
+        ("q=H48.22+ke+hoach", 1),
+        ("q=558/TB-UBND", 3),
+        ("q=558/TB-UBND+ke+hoach", 2),
+        ("q=TB-UBND-2024", 3),
+        ("q=H48/TB-UBND-2024/II.2.g/H48.07", 1),
+        ("q=h48/tb-ubnd-2024/ii.2.g/h48.07", 1),
+        ("q=ke+hoach&state=overdue", 1),
+        ("q=ke+hoach&state=done", 1),
+        ("q=ke+hoach&state=open", 1),
+        ("q=ke+hoach&state=x", 2),
+        ("q=ke+hoach&agency=H48.22", 1),
+        ("q=ke+hoach&directive=KH-1", 0),
+        ("agency=H48.21", 0),
+        ("directive=TB-UBND-2024", 3),
+        ("q=", 0),
+        ("q=%22%24%7B%7D", 0),
+        ("q=" + "x" * 3000, 0),
+    ],
+)
+async def test_a_search_takes_what_an_officer_knows(
+    replica: Replica, client: httpx.AsyncClient, query: str, count: int
+) -> None:
+    await replica.receive(directive("TB-UBND-2024", an_obligation("II.2.g", "Trình kế hoạch"), number="558/TB-UBND"))
+
+    page = await client.get(f"/search?province=H48&{query}")
+
+    assert (page.status_code, len(found_titles(page.text))) == (200, count)
+
+
+async def test_found_words_are_marked_and_what_was_typed_stays(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/search?q=ke+hoach+SO")).text
+
+    assert "Trình <mark>kế</mark> <mark>hoạch</mark> chuyển đổi <mark>số</mark> năm 2025" in page
+    assert page.count('value="ke hoach SO"') == 2
+
+
+async def test_a_question_is_text(client: httpx.AsyncClient) -> None:
+    """INVARIANT: what is typed is shown, never run."""
+    page = await client.get("/search", params={"q": HOSTILE})
+
+    assert "<script>alert" not in page.text
+    assert HOSTILE in html.unescape(page.text)
+    assert found_titles(page.text) == [HOSTILE]
+
+
+async def test_agencies_and_directives_are_found_by_their_names(replica: Replica, client: httpx.AsyncClient) -> None:
+    await replica.receive(directive("TB-UBND-2024", an_obligation("II.2.g", "Trình"), number="558/TB-UBND"))
+
+    agencies = (await client.get("/search?q=so+thong+tin")).text
+    directives = (await client.get("/search?q=558")).text
+
+    assert '<a href="/agencies/H48.07?province=H48">Sở Thông tin và Truyền thông</a>' in agencies
+    assert '<a href="/directives/TB-UBND-2024?province=H48">558/TB-UBND</a>' in directives
+
+
+async def test_a_search_comes_in_pages_that_lose_none(replica: Replica, client: httpx.AsyncClient) -> None:
+    clauses = [f"{part}.{n}" for part in ("III", "IV") for n in range(1, 61)]
+    await replica.receive(*(changed(a_snapshot(clause=one, title="Báo cáo quý")) for one in clauses))
+
+    seen, path = [], "/search?province=H48&q=bao+cao"
+    while True:
+        page = (await client.get(path)).text
+        seen += re.findall(r'<p class="title"><a href="([^"]*)"', page)
+        following = re.search(r'<a rel="next" href="([^"]*)">Xem tiếp', page)
+        if following is None:
+            break
+        path = html.unescape(following[1])
+
+    assert (len(seen), len(set(seen))) == (120, 120)
+
+
+async def test_a_search_that_takes_too_long_says_what_to_do(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(*_: Any, **__: Any) -> None:
+        raise TooBroadError
+
+    monkeypatch.setattr(MemoryLists, "search", slow)
+
+    page = await client.get("/search?q=bao")
+
+    assert page.status_code == 503
+    assert "Xin thêm từ, hoặc chọn cơ quan hay văn bản." in page.text
+    assert 'value="bao"' in page.text
+
+
+# -- what holds an agency up -------------------------------------------------------------------------------------------
+
+
+def an_obstacle(text: str, **more: Any) -> dict[str, Any]:
+    stages = {"answered": None, "forwarded_to": None, "forwarded": None, "cleared": None}
+    cause = a_cause("2024-10-14")
+    return {"obstacle_id": text, "description": text, "beyond_authority": False, "cause": cause} | stages | more
+
+
+def funding(allocated: int, paid: int) -> dict[str, Any]:
+    return {
+        "allocations": [
+            {
+                "allocation_id": "a1",
+                "amount_vnd": allocated,
+                "fiscal_year": 2024,
+                "plan": "assigned",
+                "document": {"issued_on": "2024-01-10"},
+                "cause": a_cause("2024-01-15"),
+            }
+        ],
+        "disbursements": [{"cumulative_vnd": paid, "as_of": "2024-11-01", "cause": a_cause("2024-11-02")}],
+    }
+
+
+async def test_an_agencys_page_tells_what_is_late_what_is_stuck_and_what_is_paid(
+    replica: Replica, client: httpx.AsyncClient
+) -> None:
+    stuck = [
+        an_obstacle("Thiếu kinh phí", beyond_authority=True),
+        an_obstacle("Chờ Bộ", forwarded=a_cause("2024-10-15"), forwarded_to="chairman"),
+        an_obstacle("Đã xong", cleared=a_cause("2024-10-16")),
+    ]
+    await replica.receive(
+        changed(a_snapshot(2, obstacles=stuck)),
+        changed(a_snapshot(clause="II.3", title="Đầu tư nền tảng", due="2024-12-20", **funding(1_000, 300))),
+        changed(a_snapshot(clause="II.4", title="Mua sắm", due="2024-12-20", **funding(1_000, 990))),
+        changed(a_snapshot(clause="II.5", result="2024-10-16", accepted="2024-10-17", obstacles=stuck)),
+    )
+    await replica.at("2024-11-20 08:01")
+
+    text = visible((await client.get("/agencies/H48.07")).text)
+
+    assert "Nhiệm vụ quá hạn Trình kế hoạch chuyển đổi số năm 2025 Quá hạn" in text
+    assert "Chưa được trả lời Thiếu kinh phí Nêu ngày 14/10/2024; vượt thẩm quyền của cơ quan." in text
+    assert "Đã chuyển Chủ tịch UBND tỉnh Chờ Bộ" in text
+    assert "Đã xong" not in text
+    assert text.count("Thiếu kinh phí") == 1
+    assert "Đầu tư nền tảng 1.000 300 30,00 % 88,80 % Có nguy cơ không giải ngân hết" in text
+    assert re.search(r"Mua sắm 1\.000 990 99,00 % 88,80 % –", text)
+
+
+@pytest.mark.parametrize("path", ["obstacles", "funded"])
+async def test_lists_of_an_agency_go_on_behind_a_link(replica: Replica, client: httpx.AsyncClient, path: str) -> None:
+    more = {"obstacles": [an_obstacle("Thiếu kinh phí")]} if path == "obstacles" else funding(100, 10)
+    await replica.receive(*(changed(a_snapshot(clause=f"III.{n}", due=None, **more)) for n in range(1, 61)))
+    await replica.at("2024-11-20 08:01")
+
+    first = (await client.get("/agencies/H48.07")).text
+    link = re.search(rf'href="(/agencies/H48.07/{path}[^"]*)"', first)
+    assert link is not None
+    seen: list[str] = []
+    following: re.Match[str] | None = link
+    while following is not None:
+        page = (await client.get(html.unescape(following[1]))).text
+        seen += re.findall(r'<a href="(/tasks/[^"]*)"', page)
+        following = re.search(r'<a rel="next" href="([^"]*)"', page)
+
+    assert (len(seen), len(set(seen))) == (60, 60)
+
+
+# -- unknown addresses -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/khong-co", "/overdue/x", "/agencies", "/v1x"])
+async def test_an_unknown_address_is_a_page_for_people(client: httpx.AsyncClient, path: str) -> None:
+    page = await client.get(path, headers={"accept": "text/html,*/*"})
+
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "Không có trang này" in page.text
+    assert "unsafe" not in page.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"), [("/khong-co", "application/json"), ("/khong-co", "*/*"), ("/v1/khong-co", "text/html")]
+)
+async def test_an_unknown_address_is_a_problem_for_programs(client: httpx.AsyncClient, path: str, accept: str) -> None:
+    answer = await client.get(path, headers={"accept": accept})
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
 # -- all pages ---------------------------------------------------------------------------------------------------------
 
 PAGES = (
@@ -408,6 +715,10 @@ PAGES = (
     "/tasks/H48/TB-UBND-2024/II.2.g/H48.07",
     "/overdue",
     "/upcoming",
+    "/heatmap",
+    "/search?q=ke+hoach",
+    "/agencies/H48.07/obstacles",
+    "/agencies/H48.07/funded",
     "/?period=abc",
 )
 
@@ -505,6 +816,14 @@ TASK = "/tasks/H48/TB-UBND-2024/II.2.g/{}"
         ("H48.21", "tasks:read", "/overdue?agency=H48.07", 403),
         ("H48.21", "reports:read", "/upcoming", 403),
         ("H48.21", "reports:read", "/live", 200),
+        ("H48.21", "tasks:read", "/search?q=ke", 200),
+        ("H48.21", "tasks:read", "/search?q=ke&agency=H48.07", 403),
+        ("H48.21", "reports:read", "/search?q=ke", 403),
+        ("H48.21", "tasks:read", "/heatmap", 403),
+        ("H48.07", "tasks:read", "/heatmap", 200),
+        ("H48.21", "tasks:read", "/agencies/H48.07/obstacles", 403),
+        ("H48.21", "tasks:read", "/agencies/H48.07/funded", 403),
+        ("H48.21", "tasks:read", "/agencies/H48.21/funded", 200),
         # A machine's token sees as an agency, whatever its role; reports:read alone shows no task.
         ("H48.07", "events:write", TASK.format("H48.21"), 403),
         ("H48.21", "reports:read", TASK.format("H48.21"), 403),
@@ -534,6 +853,31 @@ async def test_who_cooperates_or_judges_sees_the_task(
     for agency, status in (("H48.22", 200), ("H48.21", 200), ("H48.23", 403)):
         page = await closed.get(TASK.format("H48.07"), headers=cookie(issuer, agency, "tasks:read"))
         assert page.status_code == status
+
+
+async def test_an_agency_finds_what_it_leads_and_what_it_takes_part_in(
+    closed: httpx.AsyncClient, replica: Replica, issuer: Issuer
+) -> None:
+    """INVARIANT: a search shows an agency no title that does not concern it, whatever the title says."""
+    await replica.receive(
+        changed(a_snapshot(2, cooperating=["H48.22"], title="Kế hoạch chung")),
+        changed(a_snapshot(clause="II.3", title="Kế hoạch kín của @H48.22 H48.22")),
+    )
+
+    async def found(agency: str, query: str) -> list[str]:
+        page = await closed.get(f"/search?{query}", headers=cookie(issuer, agency, "tasks:read"))
+        return found_titles(page.text)
+
+    for query in ("q=ke+hoach", "q=H48.22+ke", "q=@H48.22+ke", "q=ke+hoach&directive=TB-UBND-2024"):
+        titles = await found("H48.22", query)
+        assert "Kế hoạch kín của @H48.22 H48.22" not in titles, query
+        assert "Kế hoạch chung" in titles, query
+    assert "Kế hoạch kín của @H48.22 H48.22" in await found("H48.07", "q=ke+hoach")
+    assert await found("H48.23", "q=ke+hoach") == []
+    assert (
+        "Sở Thông tin"
+        not in (await closed.get("/search?q=so+thong", headers=cookie(issuer, "H48.22", "tasks:read"))).text
+    )
 
 
 async def test_an_agencys_lists_hold_its_own_tasks_alone(closed: httpx.AsyncClient, issuer: Issuer) -> None:

@@ -14,6 +14,7 @@ from services.reporting.settings import Settings
 from tests.flow.reporting.harness import Replica
 from tests.flow.reporting.logins import served
 from tests.flow.reporting.snapshots import a_snapshot, an_obligation, changed, directive, registered
+from tests.support.axe import GRAVE, axe_script
 from tests.support.waiting import until
 
 NARROW, WIDE = 360, 1100
@@ -132,6 +133,10 @@ async def press(browser: Page, key: str) -> None:
         TASK,
         "/overdue",
         "/upcoming",
+        "/heatmap",
+        "/search?q=ke+hoach",
+        "/agencies/H48.07/obstacles",
+        "/agencies/H48.07/funded",
         "/?period=abc",
     ],
 )
@@ -141,6 +146,78 @@ async def test_a_page_fits_a_small_phone(board: str, browser: Page, path: str) -
     await shows(browser, "Mỗi con số")
 
     assert await ask(browser, "document.documentElement.scrollWidth") == NARROW
+
+
+@pytest.fixture(scope="session")
+async def axe() -> str:
+    return await axe_script()
+
+
+ACCESSIBLE = (
+    "/?period=2024-11",
+    "/heatmap",
+    "/agencies/H48.07",
+    "/agencies/H48.07/obstacles",
+    "/agencies/H48.07/funded",
+    "/directives/TB-UBND-2024",
+    TASK,
+    "/overdue",
+    "/upcoming",
+    "/search?q=ke+hoach",
+    "/?period=abc",
+    "/khong-co",
+)
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+async def test_axe_finds_nothing_grave(board: str, browser: Page, axe: str, is_dark: bool, width: int) -> None:
+    """INVARIANT: axe-core calls nothing on any page serious or critical, whatever the colours and the width."""
+    await asyncio.to_thread(lambda: browser.view(width=width, height=800, is_dark=is_dark))
+    for path in ACCESSIBLE:
+        await grave_of(browser, axe, f"{board}{path}")
+
+
+async def grave_of(browser: Page, axe: str, url: str) -> None:
+    await ask(browser, f"location.assign('{url}')")
+    await shows(browser, "Mỗi con số")
+    assert await ask(browser, "location.href") == url
+    await ask(browser, f"{axe};0")
+    assert await ask(browser, GRAVE) == [], url
+
+
+async def test_axe_is_awake(browser: Page, axe: str) -> None:
+    """The check above can fail."""
+    await asyncio.to_thread(
+        lambda: browser.show("<html lang=vi><title>t</title><p style='color:#999;background:#fff'>mờ", width=WIDE)
+    )
+    await ask(browser, f"{axe};0")
+
+    assert [one.partition(":")[0] for one in await ask(browser, GRAVE)] == ["color-contrast"]
+
+
+async def test_a_map_leads_by_keyboard_to_the_tasks_of_a_cell(board: str, browser: Page) -> None:
+    await asyncio.to_thread(lambda: browser.view(width=NARROW, height=700))
+    await ask(browser, f"location.assign('{board}/heatmap')")
+    await shows(browser, "Bản đồ nhiệt")
+    await ask(browser, "document.querySelector('table.heat td.h1 a').focus()")
+    assert await ask(browser, "getComputedStyle(document.activeElement).outlineStyle") != "none"
+
+    await press(browser, "Enter")
+
+    await shows(browser, "Trình kế hoạch chuyển đổi số")
+    assert await ask(browser, "location.search") == "?province=H48&agency=H48.07&directive=TB-UBND-2024"
+
+
+async def test_one_searches_from_any_page(board: str, browser: Page) -> None:
+    await ask(browser, f"location.assign('{board}/overdue')")
+    await shows(browser, "Nhiệm vụ quá hạn")
+    await ask(browser, "document.querySelector('#tim').value = 'ke hoach'; document.querySelector('#tim').focus()")
+
+    await press(browser, "Enter")
+
+    await shows(browser, "Tìm nhiệm vụ")
+    assert await ask(browser, "[...document.querySelectorAll('mark')].map((one) => one.innerText)") == ["kế", "hoạch"]
 
 
 async def test_a_page_renews_itself_without_losing_the_place(board: str, browser: Page, replica: Replica) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from deploy.local.issuer import Issuer
 from deploy.local.ports import free_port
 from services.reporting.app import build
 from tests.flow.reporting.logins import login_page, served, settings_of, two_provinces
+from tests.support.axe import GRAVE, axe_script
 from tests.support.waiting import until
 
 CHOOSE = """
 document.querySelector('option[value="H48/H48.21"]').selected = true;
 document.querySelector('form').submit();
 """
+CHOOSE_WITH_TASKS = f"document.querySelector('[value=\"tasks:read\"]').checked = true;{CHOOSE}"
 
 
 @pytest.fixture
@@ -78,6 +81,35 @@ async def test_an_officer_logs_in_and_out(board: str, browser: Page) -> None:
     await shows(browser, "Đăng nhập với tên cơ quan")
     await ask(browser, f"location.assign('{board}/?period=2024-10')")
     await shows(browser, "Đăng nhập với tên cơ quan")
+
+
+async def test_a_page_that_stays_open_says_when_its_login_has_ended(board: str, browser: Page) -> None:
+    await ask(browser, f"location.assign('{board}/overdue?agency=H48.21&directive=TB-UBND-2024')")
+    await shows(browser, "chỉ dùng để thử nghiệm")
+    await ask(browser, CHOOSE_WITH_TASKS)
+    here = await shows(browser, "Nhiệm vụ quá hạn")
+    await ask(browser, "window.same = 1")
+
+    await asyncio.to_thread(browser.forget_cookies)
+
+    await shows(browser, "Phiên đăng nhập đã hết, trang này không còn tự cập nhật.")
+    assert await ask(browser, "window.same") == 1, "nothing that somebody reads is taken away"
+    assert await ask(browser, "getComputedStyle(document.getElementById('bao')).position") == "sticky"
+    await ask(browser, "document.querySelector('#bao a').click()")
+    await shows(browser, "chỉ dùng để thử nghiệm")
+    await ask(browser, CHOOSE_WITH_TASKS)
+    assert await shows(browser, "Nhiệm vụ quá hạn") == here
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+async def test_axe_finds_nothing_grave_where_a_login_is_refused(board: str, browser: Page, is_dark: bool) -> None:
+    script = await axe_script()
+    for width in (1280, 360):
+        await asyncio.to_thread(partial(browser.view, width=width, height=800, is_dark=is_dark))
+        await ask(browser, f"location.assign('{board}/login/callback?state=x&code=y&w={width}')")
+        await shows(browser, "Lượt đăng nhập không còn hiệu lực")
+        await ask(browser, f"{script};0")
+        assert await ask(browser, GRAVE) == []
 
 
 async def test_another_sites_form_logs_nobody_out(board: str, browser: Page) -> None:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from services.reporting.charts import Bar, Line, heat, lines, patterns, share_bar, stacked_columns, ticks
+from services.reporting.charts import Bar, Line, heat, heat_steps, lines, patterns, share_bar, stacked_columns, ticks
 
 HOSTILE = '"><script>alert(1)</script>'
 
@@ -77,10 +77,24 @@ def test_a_share_bar_fills_its_width_and_nothing_is_drawn_of_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "highest", "expected"), [(0, 9, 0), (1, 100, 1), (25, 100, 2), (99, 100, 4), (100, 100, 5), (1, 0, 0)]
+    ("highest", "steps"),
+    [
+        (0, ()),
+        (1, (1,)),
+        (3, (1, 2, 3)),
+        (5, (1, 2, 3, 4, 5)),
+        (100, (3, 6, 16, 40, 100)),
+        (900, (4, 15, 59, 231, 900)),
+    ],
 )
-def test_heat_has_six_steps(count: int, highest: int, expected: int) -> None:
-    assert heat(count, highest) == expected
+def test_shades_of_a_heat_map_end_with_the_highest_and_none_is_empty(highest: int, steps: tuple[int, ...]) -> None:
+    assert heat_steps(highest) == steps
+
+
+def test_a_darker_shade_is_a_higher_count() -> None:
+    steps = heat_steps(900)
+
+    assert [heat(count, steps) for count in (0, 1, 4, 5, 59, 60, 900)] == [0, 1, 1, 2, 3, 4, 5]
 
 
 def test_charts_are_sound_and_escaped() -> None:
