@@ -144,8 +144,11 @@ def _state_file(folder: Path) -> Path:
 
 def _new_key(folder: Path) -> str:
     """Make a key pair; returns its id, the thumbprint by RFC 7638."""
-    key = ECKey.generate_key(CURVE, {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
-    kid = str(key.kid)
+    kid = "-"
+    # One of 64 begins with a dash, which `keys retire` would read as an option.
+    while kid.startswith("-"):
+        key = ECKey.generate_key(CURVE, {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
+        kid = str(key.kid)
     _replace(folder / "private" / f"{kid}.json", key.as_dict(private=True), mode=0o600)
     return kid
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from joserfc import jwt
 from joserfc.errors import BadSignatureError, JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import ECKey, KeySet
 
 from deploy.__main__ import main
 from deploy.issuer import FileIssuer, IssuerError
@@ -45,6 +45,18 @@ def test_key_is_made_once_and_private(tmp_path: Path) -> None:
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     assert stat.S_IMODE(private.parent.stat().st_mode) == 0o700
     assert "d" not in json.loads(first.jwks_file.read_text())["keys"][0]
+
+
+def test_no_key_has_a_name_that_a_command_takes_for_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = iter(["-dash", "--dashes", "plain"])
+
+    def generate_key(curve: str, parameters: dict[str, str], **_: bool) -> ECKey:
+        return ECKey.import_key(a_key(curve, parameters).as_dict(private=True) | {"kid": next(made)})
+
+    a_key = ECKey.generate_key
+    monkeypatch.setattr("deploy.issuer.ECKey.generate_key", generate_key)
+
+    assert FileIssuer.make(tmp_path, issuer="https://issuer.example").key.kid == "plain"
 
 
 def test_another_issuer_is_not_believed(tmp_path: Path) -> None:
