@@ -28,7 +28,7 @@ from shared.runtime.errors import is_transient
 from shared.runtime.mongodb import Database, connect
 
 WORKERS: Final = 2
-"""As many as the server has processors that the database leaves: each takes some 100 MB."""
+"""As many as the server has processors that the database leaves: each takes some 120 MB."""
 
 _Order: TypeAlias = tuple[Ends, int, int]
 _Answer: TypeAlias = tuple[int, int] | Loaded | Exception
