@@ -3,10 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
-from operator import attrgetter
+from operator import add, attrgetter
 from typing import Final
 
 from services.reporting.domain.schedule import UNSTATED, AsOf, Column, Judgement
@@ -104,10 +104,14 @@ class Figures:
         """Why tasks are late: code → how many."""
         return {cause: getattr(self, f"late_{cause}") for cause in DELAY_CAUSES}
 
+    def as_dict(self) -> dict[str, int]:
+        """Name → figure. All are numbers: dataclasses.asdict would copy each of them deeply."""
+        return dict(zip(NAMES, _VALUES(self), strict=True))
+
     @property
     def content_hash(self) -> str:
         """sha256 of the figures alone: equal figures, equal hash, whichever period, scope or name they stand under."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def check(self) -> None:
@@ -116,13 +120,14 @@ class Figures:
         assert sum(self.causes.values()) == self.late, "each late task has one cause"
         assert self.extended <= self.extensions_granted, "extended by an extension"
         assert self.assigned_vnd <= self.allocated_vnd, "the plan is part of what was allocated"
-        assert all(getattr(self, one.name) >= 0 for one in fields(self)), "counts are not negative"
+        assert min(_VALUES(self)) >= 0, "counts are not negative"
 
     def __add__(self, other: "Figures") -> "Figures":
-        return Figures(*(getattr(self, name) + getattr(other, name) for name in NAMES))
+        return Figures(*map(add, _VALUES(self), _VALUES(other)))
 
 
 NAMES: Final = tuple(one.name for one in fields(Figures))
+_VALUES: Final = attrgetter(*NAMES)
 
 
 def percent(part: int | Decimal, whole: int | Decimal) -> Decimal | None:

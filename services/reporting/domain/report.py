@@ -94,9 +94,9 @@ class Report:
         if self.known_hash is not None:
             return self.known_hash
         content = {
-            "figures": asdict(self.figures),
-            "previous": asdict(self.previous) if self.previous is not None else None,
-            "year_before": asdict(self.year_before) if self.year_before is not None else None,
+            "figures": self.figures.as_dict(),
+            "previous": self.previous.as_dict() if self.previous is not None else None,
+            "year_before": self.year_before.as_dict() if self.year_before is not None else None,
             "indicators": [asdict(one) for one in self.indicators],
         }
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_text)
@@ -154,7 +154,7 @@ def amendment(before: Report, after: Report, facts: Sequence[LateFact]) -> Amend
     changed: dict[str, tuple[Any, Any]] = {}
     for part in ("figures", "previous", "year_before"):
         old, new = getattr(before, part), getattr(after, part)
-        olds, news = (asdict(one) if one is not None else {} for one in (old, new))
+        olds, news = (one.as_dict() if one is not None else {} for one in (old, new))
         prefix = "" if part == "figures" else f"{part}."
         for name in olds.keys() | news.keys():
             if olds.get(name) != news.get(name):
