@@ -116,7 +116,15 @@ def build(
     async def keys_are_loaded() -> bool:
         return verify is None or verify.ready()
 
-    board = Board(known, listed, rulebook, settings.province_names, login=login, clock=clock)
+    board = Board(
+        known,
+        listed,
+        rulebook,
+        settings.province_names,
+        login=login,
+        clock=clock,
+        keep_seconds=settings.keep_pages_seconds,
+    )
     app = make_app(
         routes=[
             *ReportApi(known, rulebook, verify=verify).routes(),

@@ -31,6 +31,8 @@ class Settings(ReadingSettings):
     province_names: dict[str, str] = Field(default={"H48": "Tỉnh Quảng Ngãi"})
     """What the board and the reports call a province; one not listed goes by its code."""
 
+    keep_pages_seconds: float = Field(default=2.0, ge=0)
+    """Real time for which the board shows a page as it was drawn. 0: it is drawn each time."""
     board_url: str = "http://127.0.0.1:8083"
     """Where officers open the board; the issuer sends them back to `/login/callback` below it."""
     login_client_id: str = ""

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -22,6 +22,13 @@ HEADERS: Final = {
 _HERE: Final = Path(__file__).parent
 _TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 _YEAR: Final = 31_536_000
+
+
+class Drawn(NamedTuple):
+    """A page, ready to be sent."""
+
+    content: bytes
+    status: int
 
 
 class Drawing:
@@ -56,9 +63,14 @@ class Drawing:
         """Where a page finds a file; another address once its content is another."""
         return f"/static/{name}?v={self._hashes[name]}"
 
-    def page(self, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
+    def draw(self, template: str, values: Mapping[str, Any], status: int) -> Drawn:
         """A page."""
-        return HTMLResponse(self._templates.get_template(template).render(values), status_code=status, headers=HEADERS)
+        return Drawn(self._templates.get_template(template).render(values).encode(), status)
+
+    @staticmethod
+    def answer(drawn: Drawn) -> Response:
+        """The answer that shows it; a new one each time, since who logs in is added to its headers."""
+        return HTMLResponse(drawn.content, status_code=drawn.status, headers=HEADERS)
 
     async def static(self, request: Request) -> Response:
         """`GET /static/{name}`: open to everybody, like the login page that needs it."""

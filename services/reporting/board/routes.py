@@ -1,16 +1,17 @@
 """The board: which address shows what, and to whom. What the pages show is decided beside this."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import pydantic_core
+from async_lru import alru_cache
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.reporting.board.drawing import Drawing
+from services.reporting.board.drawing import Drawing, Drawn
 from services.reporting.board.figure_pages import FigurePages, Ruling
 from services.reporting.board.places import Page, Place, RefusedError, menu
 from services.reporting.board.registers import Registers
@@ -21,6 +22,14 @@ from shared.contracts.claims import Credential
 from shared.runtime.clock import Clock
 from shared.runtime.problems import answer_http_error
 from shared.workdays.calendar import local_day
+
+PAGES_KEPT: Final = 8
+"""Of each kind. A large one has 200 kB."""
+
+
+def _asked(request: Request, officer: Credential | None) -> Hashable:
+    """All that what is shown depends on, beside time and what is known."""
+    return request.url.path, request.url.query, officer
 
 
 class Board:
@@ -35,12 +44,15 @@ class Board:
         *,
         login: BoardLogin,
         clock: Clock,
+        keep_seconds: float,
     ) -> None:
+        """`keep_seconds`: so long a page is shown as it was drawn; 0: it is drawn each time."""
         self._store = store
         self._lists = lists
         self._province_names = province_names
         self._login = login
         self._clock = clock
+        self._keep_seconds = keep_seconds
         self._registers = Registers(store, lists)
         self._figures = FigurePages(store, lists, rules)
         self._tasks = TaskPages(store, lists, rules, self._registers)
@@ -74,7 +86,7 @@ class Board:
         )
 
     def _page(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
-        async def shown(request: Request, officer: Credential | None) -> Response:
+        async def drawn(request: Request, officer: Credential | None) -> Drawn:
             place: Place | None = None
             try:
                 place = await self._place(request, officer)
@@ -83,7 +95,15 @@ class Board:
                 values = {"title": refused.title, "text": refused.text, "status": refused.status}
                 template = "refused.html"
             base = self._base(place, officer, request.url.path)
-            return self._drawing.page(template, base | values, values.get("status", 200))
+            return self._drawing.draw(template, base | values, values.get("status", 200))
+
+        kept = drawn
+        if self._keep_seconds:
+            # Asked for again, by the same officer or by many at once, it is drawn once.
+            kept = alru_cache(maxsize=PAGES_KEPT, ttl=self._keep_seconds, key=_asked)(drawn)
+
+        async def shown(request: Request, officer: Credential | None) -> Response:
+            return self._drawing.answer(await kept(request, officer))
 
         return self._login.for_officers(shown)
 
@@ -93,7 +113,8 @@ class Board:
         if request.url.path.startswith("/v1/") or not wants_page(request):
             return await answer_http_error(request, error)
         values = {"title": "Không có trang này", "text": "Địa chỉ này không có trên bảng theo dõi.", "status": 404}
-        return self._drawing.page("refused.html", self._base(None, None, "") | values, error.status_code)
+        base = self._base(None, None, "")
+        return self._drawing.answer(self._drawing.draw("refused.html", base | values, error.status_code))
 
     @staticmethod
     def _base(place: Place | None, officer: Credential | None, path: str) -> dict[str, Any]:

@@ -103,6 +103,6 @@ class Replica:
 
 def client_of(replica: Replica) -> httpx.AsyncClient:
     """Reads the service on what a replica holds; everybody may."""
-    settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", reading_needs_token=False)
+    settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", reading_needs_token=False, keep_pages_seconds=0)
     app = build(settings, store=replica.store, lists=replica.lists, contents=replica.contents, clock=replica.clock)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://reporting")

@@ -923,3 +923,43 @@ async def test_files_are_offered_to_those_who_may_have_them(
     assert offered(everybody) == ["json", "csv", "xlsx", "docx", "pdf"]
     assert offered(standing) == ["csv", "xlsx", "docx", "pdf"]
     assert offered(agency) == []
+
+
+# -- pages that are kept -----------------------------------------------------------------------------------------------
+
+
+class _CountingLists(MemoryLists):
+    """Counts the pages that are made."""
+
+    made = 0
+
+    async def version(self, province: str) -> str:
+        self.made += 1
+        await asyncio.sleep(0)
+        return await super().version(province)
+
+
+async def test_what_many_ask_for_at_once_is_drawn_once_and_anew_after_its_time(replica: Replica) -> None:
+    lists = _CountingLists(replica.store)
+    settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", reading_needs_token=False, keep_pages_seconds=0.5)
+    app = build(settings, store=replica.store, lists=lists, contents=replica.contents, clock=replica.clock)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://reporting")
+
+    pages = {(await one).text for one in [asyncio.ensure_future(client.get("/")) for _ in range(20)]}
+    assert (len(pages), lists.made) == (1, 1)
+    await client.get("/?period=2024-11")
+    assert lists.made == 2
+
+    await replica.receive(changed(a_snapshot(agency="H48.01", clause="IX.1")))
+    await replica.at("2024-11-21")
+    await asyncio.sleep(0.6)
+    assert (await client.get("/")).text not in pages
+
+
+async def test_page_that_is_kept_is_shown_to_nobody_else(closed: httpx.AsyncClient, issuer: Issuer) -> None:
+    for agency, status in (("H48.07", 200), ("H48.22", 403), ("H48.21", 200), ("H48.22", 403)):
+        answer = await closed.get("/agencies/H48.21", headers=cookie(issuer, agency, "tasks:read"))
+
+        assert answer.status_code == status
+        assert f"Đang đăng nhập: cơ quan {agency}" in visible(answer.text)
+        assert answer.headers["cache-control"] == "no-store"

@@ -39,7 +39,7 @@ async def replica() -> Replica:
 @pytest.fixture
 async def board(replica: Replica) -> AsyncIterator[str]:
     port = free_port()
-    settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", reading_needs_token=False)
+    settings = Settings(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", reading_needs_token=False, keep_pages_seconds=0)
     with served(
         build(settings, store=replica.store, lists=replica.lists, contents=replica.contents, clock=replica.clock), port
     ):
