@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from services.reporting import openapi, wire
 from services.reporting.counting import Rules
-from services.reporting.domain.report import Report
+from services.reporting.domain.report import Report, report_key
 from services.reporting.domain.scopes import PROVINCE_SCOPE, kind_of
 from services.reporting.openapi import SCOPES
 from services.reporting.ports import Reading
@@ -71,7 +71,7 @@ class ReportApi:
         revision, instant = _revision(request), _instant(request)
         if revision is not None and instant is not None:
             raise RefusedError(400, "malformed_revision", "Ask for a revision or for an instant, not for both.")
-        reports = await self._find(period, province)
+        reports = await self._find(period, province, scope)
         if revision is not None:
             return wire.one_revision(await self._stood(reports, scope or PROVINCE_SCOPE, revision))
         if instant is not None:
@@ -81,7 +81,7 @@ class ReportApi:
     async def _revisions(self, request: Request, province: str | None) -> Mapping[str, Any]:
         """What became of one report, the newest first."""
         scope = _scope(request) or PROVINCE_SCOPE
-        current = _on(await self._find(request.path_params["period"], province), scope)
+        current = _on(await self._find(request.path_params["period"], province, scope), scope)
         return wire.revisions(await self._store.kept_revisions(current.key, REVISIONS_MAX))
 
     async def _stood(self, reports: list[Report], scope: str, revision: int) -> Report:
@@ -110,13 +110,20 @@ class ReportApi:
             )
         return found
 
-    async def _find(self, period: str, province: str | None) -> list[Report]:
+    async def _find(self, period: str, province: str | None, scope: str | None) -> list[Report]:
+        """Those of a period: all, or the one on a scope beside that on the province."""
         code = await self._province(province)
         try:
             self._rules.regime(code or "").period(period)
         except ValueError as error:
             raise RefusedError(400, "malformed_period", f"{period!r} cannot be read: {error}.") from error
-        reports = await self._store.reports(code, period) if code is not None else []
+        if code is None:
+            reports = []
+        elif scope is None:
+            reports = await self._store.reports(code, period)
+        else:
+            keys = {report_key(code, period, one) for one in (PROVINCE_SCOPE, scope)}
+            reports = list((await self._store.some_reports(keys)).values())
         if all(report.scope != PROVINCE_SCOPE for report in reports):
             raise RefusedError(
                 404, "unknown_period", f"There is no report for {period}: no task had been assigned by then."

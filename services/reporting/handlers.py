@@ -17,7 +17,7 @@ from services.reporting.domain.figures import Figures, unpacked
 from services.reporting.domain.indicators import Benchmark, Indicator, IndicatorFigure, indicators_at
 from services.reporting.domain.ledger import Sums, added_up, running_sums
 from services.reporting.domain.periods import Period, Regime
-from services.reporting.domain.report import Head, Reason, Report, amendment, revise, why_revise
+from services.reporting.domain.report import Head, Reason, Report, amendment, report_key, revise, why_revise
 from services.reporting.domain.schedule import AsOf
 from services.reporting.domain.scopes import PROVINCE_SCOPE, ScopeKind, agency_scope, kind_of, name_in
 from services.reporting.domain.trace import Moment
@@ -96,7 +96,7 @@ class _Province:
         # A scope that has lost its last task has a report all the same: it says so.
         reported = dict.fromkeys(self.reported.get(period.id, ()), ())
         for one in reported.keys() | groups.keys():
-            head = self.heads.get(f"{self.province}/{period.id}/{one}")
+            head = self.heads.get(report_key(self.province, period.id, one))
             if kind_of(one) is ScopeKind.GROUP and head is not None and (head.final or one not in groups):
                 groups[one] = head.members
         return reported | dict.fromkeys(plain, ()) | groups

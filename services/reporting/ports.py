@@ -155,6 +155,10 @@ class Reading(Protocol):
         """One report as it stands."""
         ...
 
+    async def some_reports(self, keys: Collection[str]) -> Mapping[str, Report]:
+        """Report key → the report, where there is one."""
+        ...
+
     async def revision(self, key: str, revision: int) -> Report | None:
         """One revision: the one that stands, or a final one that was replaced. Others are not kept."""
         ...
@@ -288,10 +292,6 @@ class Store(Reading, Protocol):
 
     async def revisions(self, keys: Collection[str]) -> Mapping[str, int]:
         """Report key → its last revision, where there is one."""
-        ...
-
-    async def some_reports(self, keys: Collection[str]) -> Mapping[str, Report]:
-        """Report key → the report, where there is one."""
         ...
 
     async def restore_reports(self, reports: Collection[Report]) -> set[str]:

@@ -14,7 +14,7 @@ import structlog
 
 from services.reporting import content_wire, report_wire
 from services.reporting.domain.figures import Figures
-from services.reporting.domain.report import Report
+from services.reporting.domain.report import Report, report_key
 from services.reporting.loading import Ends, Loaded, Raw, Some, Source, Tell
 from services.reporting.ports import Store
 from services.reporting.wire import EVENT_TYPE
@@ -97,7 +97,7 @@ async def _complete(store: Store, keys: Sequence[str]) -> None:
     """What was told of other periods in short is taken whole from their reports, where the hash then holds."""
     reports = await store.some_reports(keys)
     beside = {
-        f"{one.province}/{period}/{one.scope}"
+        report_key(one.province, period, one.scope)
         for one in reports.values()
         for period in (one.previous_period, one.year_before_period)
         if one.known_hash is not None and period is not None
@@ -117,7 +117,7 @@ def completed_by(report: Report, figures: Mapping[str, Figures]) -> Report:
     """The report with what stands beside its figures whole, if its hash says that this is it; else the report."""
 
     def whole(period: str | None, short: Figures | None) -> Figures | None:
-        known = figures.get(f"{report.province}/{period}/{report.scope}")
+        known = figures.get(report_key(report.province, period, report.scope))
         return known if known is not None and short == report_wire.shortened(known) else short
 
     found = replace(

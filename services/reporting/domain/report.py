@@ -18,6 +18,11 @@ BECAUSE_MAX: Final = 50
 """So many late facts are named in an amendment; the others are counted."""
 
 
+def report_key(province: str, period: str, scope: str) -> str:
+    """`{province}/{period}/{scope}`, also the key of its records."""
+    return f"{province}/{period}/{scope}"
+
+
 @dataclass(frozen=True, slots=True)
 class LateFact:
     """Something that came in after the close, and was received before the cut-off."""
@@ -85,8 +90,8 @@ class Report:
 
     @property
     def key(self) -> str:
-        """`{province}/{period}/{scope}`: one report, all revisions."""
-        return f"{self.province}/{self.period}/{self.scope}"
+        """One report, all revisions."""
+        return report_key(self.province, self.period, self.scope)
 
     @property
     def content_hash(self) -> str:
