@@ -117,7 +117,7 @@ def completed_by(report: Report, figures: Mapping[str, Figures]) -> Report:
     """The report with what stands beside its figures whole, if its hash says that this is it; else the report."""
 
     def whole(period: str | None, short: Figures | None) -> Figures | None:
-        known = figures.get(report_key(report.province, period, report.scope))
+        known = figures.get(report_key(report.province, period, report.scope)) if period is not None else None
         return known if known is not None and short == report_wire.shortened(known) else short
 
     found = replace(
