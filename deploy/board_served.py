@@ -81,6 +81,7 @@ async def a_board(folder: Path) -> AsyncIterator[Starlette]:
             rules,
             province_names=settings.province_names,
             recheck_seconds=60.0,
+            compute_every_seconds=0.0,
             publish_every_seconds=0.0,
         )
         await counting.on_records(list(records()))

@@ -91,6 +91,7 @@ def build(
         rulebook,
         province_names=settings.province_names,
         recheck_seconds=settings.recheck_seconds,
+        compute_every_seconds=settings.compute_every_seconds,
         publish_every_seconds=settings.publish_every_seconds,
     )
 

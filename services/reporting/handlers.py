@@ -81,7 +81,10 @@ class _Province:
     portions: dict[tuple[int, date], tuple[int, Sums]] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     """Ids of periods whose final reports were looked at since `portions` last changed at or before their cut-off."""
-    looked: float = 0.0
+    looked: float = -math.inf
+    untold: dict[str, Report] = field(default_factory=dict)
+    """Report key → its last revision, while it is written and not yet on the topic."""
+    told: float = -math.inf
     stale: bool = True
     """Something came in that no report has been computed from yet."""
     day: date | None = None
@@ -133,6 +136,7 @@ class Aggregation:
         *,
         province_names: Mapping[str, str],
         recheck_seconds: float,
+        compute_every_seconds: float,
         publish_every_seconds: float,
     ) -> None:
         self._store = store
@@ -143,6 +147,7 @@ class Aggregation:
         self._rules = rules
         self._province_names = province_names
         self._recheck_seconds = recheck_seconds
+        self._compute_every_seconds = compute_every_seconds
         self._publish_every_seconds = publish_every_seconds
         self._provinces: dict[str, _Province] = {}
         self._generation: int | None = None
@@ -176,10 +181,7 @@ class Aggregation:
             code: known for code, known in self._provinces.items() if code in own and known.opened > fresh_since
         }
         for province in own:
-            # Leftovers of a crash first: so no revision is overwritten before it was told.
-            await self._publish(province)
-            if await self._bring_up(province, chosen):
-                await self._publish(province)
+            await self._bring_up(province, chosen)
 
     async def _follow(self) -> bool:
         """Turn to the generation that serves. False: the database was lost, so that no figure would be right."""
@@ -210,8 +212,8 @@ class Aggregation:
 
     # -- one province ----------------------------------------------------------------------------------------------
 
-    async def _bring_up(self, province: str, chosen: Sequence[LedgerHead]) -> bool:
-        """Write the revisions a province needs.
+    async def _bring_up(self, province: str, chosen: Sequence[LedgerHead]) -> None:
+        """Write the revisions a province needs, and tell those that are due.
 
         Revisions are written over the heads read before, so of two replicas that both take the province for theirs,
         the one that read older heads writes nothing.
@@ -220,24 +222,27 @@ class Aggregation:
         if known is None:
             names = Names(self._province_names.get(province, province))
             known = self._provinces[province] = _Province(province, {}, time.monotonic(), names)
+            await self._tell_leftovers(province)
             for key, head in (await self._store.heads(province)).items():
                 known.note(key, head)
+        # What could not be told before comes first: so no closed report is overwritten before it was told.
+        await self._tell(known)
         as_of = AsOf(_instant(min(head.reached for head in chosen)))
         latest = AsOf(_instant(max(head.reached for head in chosen))).day
         regime = self._rules.regime(province)
         fetched = await self._fetch(province, known, chosen)
         if fetched is None or not known.portions:
-            return False
+            return
         known.stale |= fetched
         first = min(cut_off for _, cut_off in known.portions)
         ended = _ended(regime, first, as_of)
         closes = any(one not in known.closed for one in ended)
-        due = time.monotonic() - known.looked >= self._publish_every_seconds
-        if not closes and not due:
-            return False
+        if not closes and time.monotonic() - known.looked < self._compute_every_seconds:
+            return
         known.stale |= await self._read_registry(province, known)
         if not (closes or known.stale or known.day != as_of.day):
-            return False
+            return
+        known.looked = time.monotonic()
         began = time.perf_counter()
         computed_at = self._clock.now()
         # In a thread: thousands of scopes over years of periods must not keep the heartbeats waiting.
@@ -246,13 +251,14 @@ class Aggregation:
         if revisions and not await self._store.save_reports(revisions):
             del self._provinces[province]
             metrics.LOST_RACES.inc()
-            return True
+            return
         for report in revisions:
             known.note(report.key, report.head)
+            known.untold[report.key] = report
         known.closed |= set(ended)
-        known.looked, known.stale, known.day = time.monotonic(), False, as_of.day
+        known.stale, known.day = False, as_of.day
         metrics.AGGREGATION_SECONDS.observe(time.perf_counter() - began)
-        return bool(revisions)
+        await self._tell(known)
 
     async def _fetch(self, province: str, known: _Province, chosen: Sequence[LedgerHead]) -> bool | None:
         """Read the portions that are new. Whether any were; None where one was thrown away meanwhile."""
@@ -363,11 +369,29 @@ class Aggregation:
         told = set(before.amendment.because) if before.amendment is not None else set()
         return replace(report, amendment=amendment(before, report, [one for one in facts if one not in told]))
 
-    async def _publish(self, province: str) -> None:
-        """Publish what is written and not yet told, then mark it. Cut off in between, it is told again, the same."""
+    async def _tell(self, known: _Province) -> None:
+        """Publish closed reports at once, those of running periods only now and then: read they can be before."""
+        due = time.monotonic() - known.told >= self._publish_every_seconds
+        telling = [report for report in known.untold.values() if report.final or due]
+        if due and telling:
+            known.told = time.monotonic()
+        for place in range(0, len(telling), REPORTS_PAGE):
+            page = telling[place : place + REPORTS_PAGE]
+            await self._publish(page)
+            for report in page:
+                del known.untold[report.key]
+
+    async def _tell_leftovers(self, province: str) -> None:
+        """Publish what whoever had the province before has written and not told."""
         while reports := await self._store.unpublished(province, REPORTS_PAGE):
-            await self._publish_messages([wire.message(report) for report in reports])
-            await self._store.mark_published(reports)
+            await self._publish(reports)
+
+    async def _publish(self, reports: Sequence[Report]) -> None:
+        """Tell, then mark as told. Cut off in between, they are told again, the same."""
+        # In a thread: two hundred take a twentieth of a second.
+        messages = await asyncio.to_thread(lambda: [wire.message(report) for report in reports])
+        await self._publish_messages(messages)
+        await self._store.mark_published(reports)
 
 
 # -- figures -----------------------------------------------------------------------------------------------------------

@@ -21,8 +21,10 @@ class Settings(ReadingSettings):
     """Real time after which ledgers are tallied against the database, and reports computed from it alone."""
     prepare_every_seconds: float = Field(default=5.0, gt=0)
     """Real time between looks for closed periods whose report is to be prepared."""
+    compute_every_seconds: float = Field(default=2.5, ge=0)
+    """Real time between two revisions of a report whose period still runs, as it is read."""
     publish_every_seconds: float = Field(default=5.0, ge=0)
-    """Real time between two revisions of a report whose period still runs."""
+    """Real time between two such revisions on the topic."""
     calendar_file: Path = VIETNAM
     reporting_policy_file: Path = Path(__file__).with_name("policies") / "default.yaml"
     """When periods end, what indicators are compared with, and how the report is written."""

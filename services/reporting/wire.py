@@ -4,7 +4,7 @@ import json
 import zlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import orjson
@@ -310,6 +310,7 @@ def published(report: Report) -> ReportPublished:
     )
 
 
+@lru_cache(maxsize=4_096)
 def totals(figures: Figures) -> shown.Totals:
     """The columns of the official report."""
     return shown.Totals(
@@ -325,11 +326,13 @@ def totals(figures: Figures) -> shown.Totals:
     )
 
 
+@lru_cache(maxsize=4_096)
 def rates(figures: Figures) -> shown.Rates:
     """Both official rates."""
     return shown.Rates(on_time_of_due=figures.on_time_of_due, done_of_all=figures.done_of_all)
 
 
+@lru_cache(maxsize=4_096)
 def money(figures: Figures) -> shown.Money:
     """Money against both denominators."""
     return shown.Money(

@@ -25,6 +25,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, WriteConcern
 
 from deploy.local.stack import Service, Stack
+from services.reporting.domain.scopes import PROVINCE_SCOPE
 from services.reporting.mongo_generations import collection_name, read_generations
 from shared.contracts.topics import REPORTS_MONTHLY, TASKS
 from shared.runtime.clock import ScaledClock, write_piece
@@ -308,6 +309,7 @@ async def _full(bench: Bench) -> dict[str, Figure]:
     reporting = await bench.start("bench_full")
     await _counted(reporting, bench.tasks)
     started = time.perf_counter() - began
+    await _prepared(database)
     found = await _stream(bench, reporting)
     found |= await _close(bench, reporting, database)
     load = (
@@ -317,6 +319,18 @@ async def _full(bench: Bench) -> dict[str, Figure]:
     found[METRICS[5]] = Figure(round(figures.peak_mb(reporting), 1), "MB", load, figures.REPORTING_MEMORY_TARGET)
     await reporting.stop()
     return found
+
+
+async def _prepared(database: Database) -> None:
+    """Wait until the reports of all weeks before are prepared. In life each was when its week had closed."""
+    closed = {"province": PROVINCE, "scope": PROVINCE_SCOPE, "final": True}
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    expected, found = await database["reports"].count_documents(closed), 0
+    while found < expected:
+        if time.monotonic() > deadline:
+            raise CouldNotMeasureError(f"of {expected} closed periods, {found} have a report to the chairman")
+        await asyncio.sleep(LOOK_SECONDS)
+        found = await database["prepared"].count_documents({"province": PROVINCE})
 
 
 async def _fill(database: Database, tasks: int) -> None:
@@ -361,25 +375,29 @@ async def _stream(bench: Bench, reporting: Service) -> dict[str, Figure]:
     reading = asyncio.create_task(
         child("board_load", str(reporting.port), str(READS_PER_SECOND), str(seconds + 5), *paths)
     )
+    looking = asyncio.create_task(_read(reporting, before + seconds * CHANGES_PER_SECOND))
     try:
         sent = await _accept(bench, numbers[:: max(1, len(numbers) // (seconds * CHANGES_PER_SECOND))], seconds)
         bad, *answers = await reading
+        read = await looking
     finally:
         reading.cancel()
+        looking.cancel()
     expected = before + len(sent)
     await _counted(reporting, expected, "done")
     seen = await _published(bench, offsets, expected)
     if bad:
         raise CouldNotMeasureError(f"{bad:.0f} of {len(answers)} reads were refused")
-    ages = _ages(sent, seen, before)
+    ages, told = _ages(sent, read, before), _ages(sent, seen, before)
     said = (
         f"no baseline: {len(sent):,} facts at {CHANGES_PER_SECOND}/s among {bench.tasks:,} tasks, from the record of "
-        f"each on {TASKS.name} to the record of the first report with it on {REPORTS_MONTHLY.name} (over HTTP it is "
-        f"readable a moment before); the oldest of all. p50 {_percentile(ages, 50):.2f}, "
-        f"p95 {_percentile(ages, 95):.2f}; {len(seen)} reports"
+        f"each on {TASKS.name} to the first report with it that is read over HTTP, ten times a second; the oldest of "
+        f"all. p50 {_percentile(ages, 50):.2f}, p95 {_percentile(ages, 95):.2f}. On {REPORTS_MONTHLY.name}, where a "
+        f"report is told every five seconds at most: p50 {_percentile(told, 50):.2f}, oldest {max(told):.2f}; "
+        f"{len(seen)} reports"
     )
     board, report = answers[::2], answers[1::2]
-    read = (
+    asked = (
         f"no baseline: {READS_PER_SECOND} requests/s meanwhile, each from the moment it was due, no token asked; "
         + ", ".join(
             f"{path} p50 {_percentile(some, 50) * 1000:.0f} p99 {_percentile(some, 99) * 1000:.0f}"
@@ -389,8 +407,22 @@ async def _stream(bench: Bench, reporting: Service) -> dict[str, Figure]:
     slower = max(_percentile(board, 99), _percentile(report, 99)) * 1000
     return {
         METRICS[2]: Figure(round(max(ages), 2), "s", said, figures.STALENESS_TARGET),
-        METRICS[3]: Figure(round(slower, 1), "ms", read, figures.BOARD_TARGET),
+        METRICS[3]: Figure(round(slower, 1), "ms", asked, figures.BOARD_TARGET),
     }
+
+
+async def _read(reporting: Service, expected: int) -> list[Seen]:
+    """Read the report on the province again and again, until it counts so many tasks done."""
+    seen: list[Seen] = []
+    async with httpx.AsyncClient(base_url=reporting.url, trust_env=False, timeout=60) as http:
+        while not seen or seen[-1].done < expected:
+            answer = await http.get(f"/v1/reports/{MONTH}.json", params={"scope": "province"})
+            totals = answer.raise_for_status().json()["scopes"][0]["totals"]
+            done = totals["done_on_time"] + totals["done_late"]
+            if not seen or seen[-1].done != done:
+                seen.append(Seen(time.time(), done))
+            await asyncio.sleep(LOOK_SECONDS)
+    return seen
 
 
 async def _accept(bench: Bench, numbers: Sequence[int], seconds: int) -> list[float]:

@@ -53,6 +53,7 @@ class Replica:
     share: MemoryShare = field(default_factory=MemoryShare)
     clock: FixedClock = field(default_factory=lambda: FixedClock(at("2024-10-11")))
     recheck_seconds: float = 60.0
+    compute_every_seconds: float = 0.0
     publish_every_seconds: float = 0.0
     rules: Rulebook = field(default_factory=rulebook)
     counting: Counting = field(init=False)
@@ -73,6 +74,7 @@ class Replica:
             self.rules,
             province_names={"H48": "Tỉnh Quảng Ngãi"},
             recheck_seconds=self.recheck_seconds,
+            compute_every_seconds=self.compute_every_seconds,
             publish_every_seconds=self.publish_every_seconds,
         )
 

@@ -247,11 +247,28 @@ async def test_change_within_the_interval_is_published_once_it_is_over() -> None
     await replica.receive(changed(a_snapshot(2, result="2024-10-12", accepted="2024-10-12")))
     await replica.at("2024-10-12 09:00")
     before = len(replica.topic.reports())
+    read = await replica.store.report("H48/2024-10/province")
     await asyncio.sleep(0.35)
     await replica.at("2024-10-12 09:00")
 
     assert [one.totals.done_on_time for one in replica.topic.reports()] == [0, 1]
     assert before == 1
+    # Who reads does not wait for it.
+    assert read is not None
+    assert read.figures.done_on_time == 1
+    assert not await replica.store.unpublished("H48", 10)
+
+
+async def test_what_closes_is_published_within_the_interval() -> None:
+    replica = Replica(publish_every_seconds=60)
+    await replica.receive(changed(a_snapshot(1)))
+    await replica.at("2024-10-12")
+    await replica.receive(changed(a_snapshot(2, result="2024-10-12", accepted="2024-10-12")))
+    await replica.at("2024-10-12 09:00")
+    await replica.at("2024-10-15")
+
+    month = [(one.revision, one.final) for one in replica.topic.reports() if one.period == "2024-10"]
+    assert month == [(1, False), (3, True)]
 
 
 async def test_ledger_that_is_ahead_is_not_looked_at_beyond_the_next_cut_off() -> None:

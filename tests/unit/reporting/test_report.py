@@ -1,6 +1,8 @@
 """Arithmetic, hash, revisions and order of reports."""
 
-from dataclasses import replace
+import hashlib
+import json
+from dataclasses import asdict, replace
 from datetime import date
 from decimal import Decimal
 
@@ -68,6 +70,18 @@ def test_equal_figures_have_equal_hashes() -> None:
     assert BC_1270.content_hash != replace(BC_1270, days_late=1).content_hash
     assert a_report().content_hash == a_report(scope_name="another", computed_at=at("2024-11-12")).content_hash
     assert a_report().content_hash != a_report(previous=Figures()).content_hash
+
+
+@pytest.mark.parametrize("different", [{}, {"previous": Figures(open_overdue=3)}, {"year_before": Figures()}])
+def test_hash_is_that_of_the_whole_content_as_json(different: dict[str, object]) -> None:
+    """Another way of writing would amend every report that was ever closed."""
+    report = a_report(**different)
+    beside = [asdict(one) if one is not None else None for one in (report.previous, report.year_before)]
+    content: dict[str, object] = {"figures": asdict(report.figures), "indicators": []}
+    content |= {"previous": beside[0], "year_before": beside[1]}
+
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    assert report.content_hash == hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.mark.parametrize(
