@@ -1,11 +1,10 @@
 """The board: which address shows what, and to whom. What the pages show is decided beside this."""
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import pydantic_core
-from async_lru import alru_cache
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +12,7 @@ from starlette.routing import Route
 
 from services.reporting.board.drawing import Drawing, Drawn
 from services.reporting.board.figure_pages import FigurePages, Ruling
+from services.reporting.board.keeping import Keeping
 from services.reporting.board.places import Page, Place, RefusedError, menu
 from services.reporting.board.registers import Registers
 from services.reporting.board.task_pages import TaskPages
@@ -22,14 +22,6 @@ from shared.contracts.claims import Credential
 from shared.runtime.clock import Clock
 from shared.runtime.problems import answer_http_error
 from shared.workdays.calendar import local_day
-
-PAGES_KEPT: Final = 8
-"""Of each kind. A large one has 200 kB."""
-
-
-def _asked(request: Request, officer: Credential | None) -> Hashable:
-    """All that what is shown depends on, beside time and what is known."""
-    return request.url.path, request.url.query, officer
 
 
 class Board:
@@ -46,13 +38,13 @@ class Board:
         clock: Clock,
         keep_seconds: float,
     ) -> None:
-        """`keep_seconds`: so long a page is shown as it was drawn; 0: it is drawn each time."""
+        """`keep_seconds`: see keeping.Keeping."""
         self._store = store
         self._lists = lists
         self._province_names = province_names
         self._login = login
         self._clock = clock
-        self._keep_seconds = keep_seconds
+        self._keeping = Keeping(keep_seconds)
         self._registers = Registers(store, lists)
         self._figures = FigurePages(store, lists, rules)
         self._tasks = TaskPages(store, lists, rules, self._registers)
@@ -97,13 +89,9 @@ class Board:
             base = self._base(place, officer, request.url.path)
             return self._drawing.draw(template, base | values, values.get("status", 200))
 
-        kept = drawn
-        if self._keep_seconds:
-            # Asked for again, by the same officer or by many at once, it is drawn once.
-            kept = alru_cache(maxsize=PAGES_KEPT, ttl=self._keep_seconds, key=_asked)(drawn)
-
         async def shown(request: Request, officer: Credential | None) -> Response:
-            return self._drawing.answer(await kept(request, officer))
+            key = (request.url.path, request.url.query, officer)
+            return self._drawing.answer(await self._keeping.page(key, lambda: drawn(request, officer)))
 
         return self._login.for_officers(shown)
 
