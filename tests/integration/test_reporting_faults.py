@@ -80,7 +80,8 @@ async def test_kills_and_rebalances_change_no_report(tmp_path: Path) -> None:
             "DONDOC_BATCH_RECORDS_MAX": "25",
             "DONDOC_AGGREGATE_EVERY_SECONDS": "0.1",
             "DONDOC_RECHECK_SECONDS": "2",
-            "DONDOC_PUBLISH_EVERY_SECONDS": "0.2",
+            "DONDOC_COMPUTE_EVERY_SECONDS": "0.2",
+            "DONDOC_PUBLISH_EVERY_SECONDS": "0",
         },
     )
     async with Stack(options, say=lambda _: None) as stack:
