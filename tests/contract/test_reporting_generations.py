@@ -261,7 +261,7 @@ async def test_only_newer_reports_are_restored_and_as_published(parts: Parts) ->
     assert await store.revisions([*(one.key for one in restored), "x"]) == {one.key: one.revision for one in restored}
     assert await store.some_reports([restored[2].key, "x"]) == {restored[2].key: restored[2]}
     assert await store.unpublished("H48", 10) == [a_report(revision=2)]
-    assert await store.save_reports([a_report("agency:B", revision=4)])
+    assert await store.save_reports([a_report("agency:B", revision=4, final=True)])
 
 
 async def test_restored_report_keeps_its_hash_until_it_is_completed(parts: Parts) -> None:
