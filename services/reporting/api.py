@@ -10,6 +10,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from services.reporting import openapi, wire
+from services.reporting.asking import (
+    RefusedError,
+    check_period,
+    province_needed,
+    revision_asked,
+    unknown_period,
+    unknown_province,
+)
 from services.reporting.counting import Rules
 from services.reporting.domain.report import Report, report_key
 from services.reporting.domain.scopes import PROVINCE_SCOPE, kind_of
@@ -21,14 +29,6 @@ from shared.runtime.problems import problem
 
 REVISIONS_MAX: Final = 500
 """So many revisions of a report are listed, the newest."""
-
-
-class RefusedError(Exception):
-    """A question that has no answer: status, stable code, and what to do."""
-
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
 
 
 class ReportApi:
@@ -58,7 +58,7 @@ class ReportApi:
             asked = request.query_params.get("province")
             try:
                 if credential is not None and asked not in {None, credential.province}:
-                    raise _unknown_province(str(asked))
+                    raise unknown_province(str(asked))
                 return answer(await find(request, asked if credential is None else credential.province))
             except RefusedError as refused:
                 return problem(refused.status, refused.code, refused.detail)
@@ -68,7 +68,7 @@ class ReportApi:
     async def _report(self, request: Request, province: str | None) -> Mapping[str, Any]:
         """All reports of a period: the province first, then agencies by name. Or what stood once."""
         period, scope = request.path_params["period"], _scope(request)
-        revision, instant = _revision(request), _instant(request)
+        revision, instant = revision_asked(request), _instant(request)
         if revision is not None and instant is not None:
             raise RefusedError(400, "malformed_revision", "Ask for a revision or for an instant, not for both.")
         reports = await self._find(period, province, scope)
@@ -113,10 +113,7 @@ class ReportApi:
     async def _find(self, period: str, province: str | None, scope: str | None) -> list[Report]:
         """Those of a period: all, or the one on a scope beside that on the province."""
         code = await self._province(province)
-        try:
-            self._rules.regime(code or "").period(period)
-        except ValueError as error:
-            raise RefusedError(400, "malformed_period", f"{period!r} cannot be read: {error}.") from error
+        check_period(self._rules.regime(code or ""), period)
         if code is None:
             reports = []
         elif scope is None:
@@ -125,21 +122,17 @@ class ReportApi:
             keys = {report_key(code, period, one) for one in (PROVINCE_SCOPE, scope)}
             reports = list((await self._store.some_reports(keys)).values())
         if all(report.scope != PROVINCE_SCOPE for report in reports):
-            raise RefusedError(
-                404, "unknown_period", f"There is no report for {period}: no task had been assigned by then."
-            )
+            raise unknown_period(period)
         return reports
 
     async def _province(self, asked: str | None) -> str | None:
         known = sorted(await self._store.provinces())
         if asked is not None:
             if asked not in known:
-                raise _unknown_province(asked)
+                raise unknown_province(asked)
             return asked
         if len(known) > 1:
-            raise RefusedError(
-                400, "province_needed", f"Say which province: add ?province=. Known: {', '.join(known)}."
-            )
+            raise province_needed(known)
         return known[0] if known else None
 
 
@@ -151,17 +144,6 @@ def _scope(request: Request) -> str | None:
         except ValueError as error:
             raise RefusedError(400, "malformed_scope", f"{asked!r} cannot be read: {error}.") from error
     return asked
-
-
-def _revision(request: Request) -> int | None:
-    asked = request.query_params.get("revision")
-    if asked is None:
-        return None
-    if not (asked.isascii() and asked.isdigit() and len(asked) <= 7 and int(asked) >= 1):
-        raise RefusedError(
-            400, "malformed_revision", "A revision is a whole number from 1 on; leave it out for the last."
-        )
-    return int(asked)
 
 
 def _instant(request: Request) -> datetime | None:
@@ -196,10 +178,6 @@ def _on(reports: list[Report], scope: str) -> Report:
 def _only(reports: list[Report], scope: str) -> list[Report]:
     """The report on one scope, and that on the province, whose head they share."""
     return [_on(reports, PROVINCE_SCOPE), *([_on(reports, scope)] if scope != PROVINCE_SCOPE else [])]
-
-
-def _unknown_province(asked: str) -> RefusedError:
-    return RefusedError(404, "unknown_province", f"No task of province {asked!r} is known.")
 
 
 def answer(content: Mapping[str, Any]) -> Response:

@@ -17,21 +17,11 @@ _READS: Final = (
 )
 _WHICH: Final[list[dict[str, Any]]] = [
     {
-        "name": "period",
-        "in": "path",
-        "required": True,
+        **report_openapi.PERIOD,
         "description": "A week 2024-W45, a month 2024-11, a quarter 2024-Q4, a half-year 2024-H2 or a year 2024, as "
         "the province's reporting regime cuts them.",
-        "schema": {"type": "string", "pattern": "^2[01][0-9]{2}(-(0[1-9]|1[0-2]|Q[1-4]|H[12]|W[0-5][0-9]))?$"},
-        "example": "2024-11",
     },
-    {
-        "name": "province",
-        "in": "query",
-        "description": "The token's, if given at all.",
-        "schema": {"type": "string", "pattern": "^[A-Z][0-9]{2}$"},
-        "example": "H48",
-    },
+    {**report_openapi.PROVINCE},
     {
         "name": "scope",
         "in": "query",

@@ -14,6 +14,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from services.reporting import content_wire
+from services.reporting.asking import (
+    RefusedError,
+    check_period,
+    province_needed,
+    revision_asked,
+    unknown_period,
+    unknown_province,
+)
 from services.reporting.domain.content import Content
 from services.reporting.files import csv_file, docx_file, json_file, pdf_file, tables, words, xlsx_file
 from services.reporting.login import BoardLogin, wants_page
@@ -40,14 +48,6 @@ _RENDER: Final[Mapping[str, Callable[[Content], bytes]]] = {
     "docx": docx_file.render,
     "pdf": pdf_file.render,
 }
-
-
-class RefusedError(Exception):
-    """A question that has no answer: status, stable code, and what to do."""
-
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +144,8 @@ class ReportFiles:
         province = await self._province(request.query_params.get("province"), credential)
         await self._check_reader(province, credential)
         period = request.path_params["period"]
-        try:
-            self._rules.regime(province).period(period)
-        except ValueError as error:
-            raise RefusedError(400, "malformed_period", f"{period!r} cannot be read: {error}.") from error
-        revision = _revision(request)
+        check_period(self._rules.regime(province), period)
+        revision = revision_asked(request)
         prepared = await self._store.prepared(province, period, revision)
         if prepared is not None:
             told = {"revision": prepared.revision, "prepared_at": prepared.prepared_at}
@@ -167,9 +164,7 @@ class ReportFiles:
                 return kept[1]
             content = await self._gathering.content(province, period)
             if content is None:
-                raise RefusedError(
-                    404, "unknown_period", f"There is no report for {period}: no task had been assigned by then."
-                )
+                raise unknown_period(period)
             content_hash = await asyncio.to_thread(lambda: content.content_hash)
             found = Found(content, content_hash, {})
             _remember(self._provisional, (province, period), (self._real_time(), found), PROVISIONAL_MAX)
@@ -180,14 +175,13 @@ class ReportFiles:
         known = await self._reading.provinces()
         if credential is not None:
             if asked not in {None, credential.province}:
-                raise _unknown_province(str(asked))
+                raise unknown_province(str(asked))
             asked = credential.province
         if asked is None and len(known) > 1:
-            detail = f"Say which province: add ?province=. Known: {', '.join(known)}."
-            raise RefusedError(400, "province_needed", detail)
+            raise province_needed(known)
         province = asked if asked is not None else next(iter(known), None)
         if province is None or (credential is None and province not in known):
-            raise _unknown_province(str(province))
+            raise unknown_province(str(province))
         return province
 
     async def _check_reader(self, province: str, credential: Credential | None) -> None:
@@ -238,26 +232,11 @@ def _remember(kept: "OrderedDict[Any, Any]", key: Any, value: Any, most: int) ->
         kept.popitem(last=False)
 
 
-def _revision(request: Request) -> int | None:
-    asked = request.query_params.get("revision")
-    if asked is None:
-        return None
-    if not (asked.isascii() and asked.isdigit() and len(asked) <= 7 and int(asked) >= 1):
-        raise RefusedError(
-            400, "malformed_revision", "A revision is a whole number from 1 on; leave it out for the last."
-        )
-    return int(asked)
-
-
 def _table(request: Request) -> str:
     asked = request.query_params.get("table", "agencies")
     if asked not in tables.TABLES:
         raise RefusedError(400, "unknown_table", f"Choose a table: {', '.join(tables.TABLES)}.")
     return asked
-
-
-def _unknown_province(asked: str) -> RefusedError:
-    return RefusedError(404, "unknown_province", f"No task of province {asked!r} is known.")
 
 
 def disposition(content: Content, ending: str, revision: int | str) -> str:

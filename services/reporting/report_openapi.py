@@ -15,6 +15,21 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     "pdf": "application/pdf",
 }
+PERIOD: Final[Mapping[str, Any]] = {
+    "name": "period",
+    "in": "path",
+    "required": True,
+    "description": "A week 2024-W45, a month 2024-11, a quarter 2024-Q4, a half-year 2024-H2 or a year 2024.",
+    "schema": {"type": "string", "pattern": "^2[01][0-9]{2}(-(0[1-9]|1[0-2]|Q[1-4]|H[12]|W[0-5][0-9]))?$"},
+    "example": "2024-11",
+}
+PROVINCE: Final[Mapping[str, Any]] = {
+    "name": "province",
+    "in": "query",
+    "description": "The token's, if given at all.",
+    "schema": {"type": "string", "pattern": "^[A-Z][0-9]{2}$"},
+    "example": "H48",
+}
 REF: Final = "#/components/schemas/{model}"
 _WHAT: Final = {
     "csv": "One table of the report, for spreadsheets and programs: UTF-8 with a byte order mark, RFC 4180.",
@@ -93,21 +108,8 @@ _TABLE: Final[dict[str, Any]] = {
 
 def _parameters() -> list[dict[str, Any]]:
     return [
-        {
-            "name": "period",
-            "in": "path",
-            "required": True,
-            "description": "A week 2024-W45, a month 2024-11, a quarter 2024-Q4, a half-year 2024-H2 or a year 2024.",
-            "schema": {"type": "string", "pattern": "^2[01][0-9]{2}(-(0[1-9]|1[0-2]|Q[1-4]|H[12]|W[0-5][0-9]))?$"},
-            "example": "2024-11",
-        },
-        {
-            "name": "province",
-            "in": "query",
-            "description": "The token's, if given at all.",
-            "schema": {"type": "string", "pattern": "^[A-Z][0-9]{2}$"},
-            "example": "H48",
-        },
+        dict(PERIOD),
+        dict(PROVINCE),
         {
             "name": "revision",
             "in": "query",
