@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from functools import partial
 
 from starlette.applications import Starlette
 
@@ -16,7 +17,7 @@ from services.reporting.lists import Lists
 from services.reporting.login import BoardLogin
 from services.reporting.mongo import MongoReportStore
 from services.reporting.mongo_content import MongoContentStore
-from services.reporting.mongo_generations import begin_database, is_begun
+from services.reporting.mongo_generations import begin_if_new
 from services.reporting.mongo_lists import MongoLists
 from services.reporting.ports import Message, Store
 from services.reporting.preparing import ContentStore, Gathering, Preparing
@@ -103,9 +104,8 @@ def build(
 
     async def begin() -> None:
         # An empty database in which facts were once applied is a lost one, and no new one.
-        if database is not None and not await is_begun(database):
-            applied_before = await has_applied(settings.kafka_bootstrap_servers, SERVICE)
-            await begin_database(database, applied_before=applied_before)
+        if database is not None:
+            await begin_if_new(database, partial(has_applied, settings.kafka_bootstrap_servers, SERVICE))
 
     async def close() -> None:
         if client is not None:

@@ -112,10 +112,6 @@ class Kept(Reading, Protocol):
 class Lists(Protocol):
     """tests/contract/test_reporting_lists.py says what every implementation must do."""
 
-    async def reports(self, keys: Collection[str]) -> Mapping[str, Report]:
-        """Reports by key; those that there are not are missing."""
-        ...
-
     async def agency_reports(self, province: str, period: str) -> list[Report]:
         """One for each agency that has one, AGENCIES_MAX at most."""
         ...

@@ -370,21 +370,18 @@ class MongoReportStore:
 
     async def restore_reports(self, reports: Collection[Report]) -> set[str]:
         """See ports.Store."""
-        told = {one.key: documents.report_document(one) for one in reports}
-        for document in told.values():
-            del document["unpublished"]
+        told = {one.key: _told_document(one) for one in reports}
         await self._keep_finals({one.key: one.revision for one in reports})
         return told.keys() - await self._keep(self._reports, told, by="revision")
 
     async def complete_reports(self, reports: Collection[Report]) -> None:
         """See ports.Store."""
-        told = {one.key: documents.report_document(one) for one in reports}
-        for document in told.values():
-            del document["unpublished"]
         await self._reports.bulk_write(
             [
-                ReplaceOne({"_id": key, "revision": one["revision"], "known_hash": {"$exists": True}}, one)
-                for key, one in told.items()
+                ReplaceOne(
+                    {"_id": one.key, "revision": one.revision, "known_hash": {"$exists": True}}, _told_document(one)
+                )
+                for one in reports
             ],
             ordered=False,
         )
@@ -493,6 +490,13 @@ def _write(report: Report, kept: Mapping[str, int]) -> Any:
         return InsertOne(document)
     before: Document = {"_id": report.key, "revision": report.revision - 1}
     return ReplaceOne(before if kept.get(report.key) == report.revision - 1 else before | {"final": False}, document)
+
+
+def _told_document(report: Report) -> Document:
+    """Of a report that is on its topic already."""
+    document = documents.report_document(report)
+    del document["unpublished"]
+    return document
 
 
 def _only_duplicates(error: BulkWriteError) -> list[Document]:

@@ -115,10 +115,11 @@ class MongoContentStore:
 
     async def restore_revisions(self, told: Mapping[tuple[str, str], int]) -> None:
         """See preparing.ContentStore."""
+        heads = {province: await self.prepared_heads(province) for province in {province for province, _ in told}}
         lost = [
             documents.lost_document(province, period, revision)
             for (province, period), revision in told.items()
-            if (head := (await self.prepared_heads(province)).get(period)) is None or head.revision < revision
+            if (head := heads[province].get(period)) is None or head.revision < revision
         ]
         if lost:
             await self._prepared.bulk_write(

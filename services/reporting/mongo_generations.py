@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -88,6 +88,12 @@ async def begin_database(database: Database, *, applied_before: bool) -> None:
         )
     except DuplicateKeyError:
         return
+
+
+async def begin_if_new(database: Database, has_applied: Callable[[], Awaitable[bool]]) -> None:
+    """Begin a database where nobody did. `has_applied`: whether reporting has applied facts once, asked only then."""
+    if not await is_begun(database):
+        await begin_database(database, applied_before=await has_applied())
 
 
 class MongoGenerations:

@@ -86,11 +86,6 @@ class MongoLists:
 
     # -- reports ---------------------------------------------------------------------------------------------------
 
-    async def reports(self, keys: Collection[str]) -> Mapping[str, Report]:
-        """See lists.Lists."""
-        found = self._reports.find({"_id": {"$in": list(keys)}})
-        return {document["_id"]: documents.report(document) async for document in found}
-
     async def agency_reports(self, province: str, period: str) -> list[Report]:
         """See lists.Lists."""
         found = self._reports.find(

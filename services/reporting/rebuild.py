@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TextIO
 
 import structlog
@@ -16,7 +17,7 @@ import structlog
 from services.reporting.kafka_topics import KafkaSource, has_applied
 from services.reporting.loading import Loaded, Some, What
 from services.reporting.mongo import MongoReportStore
-from services.reporting.mongo_generations import MongoGenerations, begin_database, is_begun
+from services.reporting.mongo_generations import MongoGenerations, begin_if_new, is_begun
 from services.reporting.rebuild_workers import WorkerEndedError, Workers
 from services.reporting.rebuilding import (
     Filler,
@@ -118,9 +119,7 @@ async def _run(given: argparse.Namespace, settings: Settings) -> int:
 
 async def rebuild(settings: Settings, database: Database, *, allow_missing: bool) -> int:
     """Rebuild, telling how far it is."""
-    if not await is_begun(database):
-        applied_before = await has_applied(settings.kafka_bootstrap_servers, GROUP)
-        await begin_database(database, applied_before=applied_before)
+    await begin_if_new(database, partial(has_applied, settings.kafka_bootstrap_servers, GROUP))
     terminal = Terminal(sys.stderr)
     filler = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
     work = Rebuild(

@@ -210,7 +210,7 @@ async def test_reports_are_found_by_key_and_agencies_by_period(both: Both) -> No
     earlier = replace(a_report(), period="2024-10")
     await both.store.save_reports([whole, sttt, earlier, a_report("directive:TB"), a_report("group:@all")])
 
-    found = await both.lists.reports([whole.key, earlier.key, "H48/2024-09/province"])
+    found = await both.store.some_reports([whole.key, earlier.key, "H48/2024-09/province"])
 
     assert set(found) == {whole.key, earlier.key}
     assert await both.lists.agency_reports("H48", "2024-11") == [sttt]
@@ -400,7 +400,7 @@ async def test_no_question_reads_all_tasks(mongo_uri: str) -> None:
         cells = await lists.overdue_cells("H48", ["TB"], NOW)
         sought = Sought("H48", ("de", "i.7"), NOW, agency="H48.07")
         assert names(await lists.search(sought, after=None, limit=20)) == ["TB/I.7/H48.07"]
-        await lists.reports(["H48/2024-11/province"])
+        await store.some_reports(["H48/2024-11/province"])
         await lists.agency_reports("H48", "2024-11")
         await lists.version("H48")
         await lists.entry(Registry.DIRECTIVES, "H48/TB")

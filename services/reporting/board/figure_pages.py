@@ -22,7 +22,7 @@ from services.reporting.board.places import (
 from services.reporting.counting import Rules
 from services.reporting.domain.content import FundedRow
 from services.reporting.domain.content_rules import ReportRules
-from services.reporting.domain.report import Report
+from services.reporting.domain.report import Report, report_key
 from services.reporting.domain.scopes import PROVINCE_SCOPE, agency_scope
 from services.reporting.lists import After, Kept, Lists, TaskRow, Where, Window
 from services.reporting.ports import PeriodRow
@@ -161,8 +161,8 @@ class FigurePages:
             raise RefusedError(
                 400, "Kỳ báo cáo không đúng dạng", "Kỳ báo cáo không đúng dạng; ví dụ đúng: 2024-11, 2024-Q4, 2024-W45."
             ) from error
-        keys = [f"{place.province}/{one.id}/{scope}" for one in pages.trend_periods(regime, period)]
-        found = await self._lists.reports(keys)
+        keys = [report_key(place.province, one.id, scope) for one in pages.trend_periods(regime, period)]
+        found = await self._store.some_reports(keys)
         report = found.get(keys[-1])
         if report is None:
             raise RefusedError(404, "Không có số liệu", "Không có số liệu của kỳ báo cáo này.")

@@ -18,10 +18,6 @@ class MemoryLists:
     def __init__(self, store: MemoryReportStore) -> None:
         self._store = store
 
-    async def reports(self, keys: Collection[str]) -> Mapping[str, Report]:
-        found = {key: await self._store.report(key) for key in keys}
-        return {key: report for key, report in found.items() if report is not None}
-
     async def agency_reports(self, province: str, period: str) -> list[Report]:
         found = await self._store.reports(province, period)
         return [one for one in found if one.scope.startswith("agency:")][:AGENCIES_MAX]
