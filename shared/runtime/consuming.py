@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -38,13 +38,25 @@ from shared.runtime.watchdog import Watchdog
 log = structlog.get_logger()
 
 Record: TypeAlias = "ConsumerRecord[Any, Any]"
+Item = TypeVar("Item")
 
 BUG_TRIES = 3
 """An error that is not known to pass is tried this often before the record is taken for poison."""
 BACKOFF_SECONDS_MAX = 5.0
 LANES = 3
 AT_A_STRETCH = 50
-"""So many records are decoded before others have their turn."""
+"""So many records are worked on before others have their turn."""
+
+
+async def unhurried(items: Iterable[Item]) -> AsyncIterator[Item]:
+    """One after the other, with pauses in which others have their turn.
+
+    A thousand records take a tenth of a second to decode and longer to follow; who asks over HTTP must not wait for it.
+    """
+    for number, item in enumerate(items, start=1):
+        yield item
+        if number % AT_A_STRETCH == 0:
+            await asyncio.sleep(0)
 
 
 class Received(NamedTuple):
@@ -236,10 +248,7 @@ class Consumption:
     async def _take(self, records: Sequence[Record]) -> None:
         began = time.perf_counter()
         good: list[Received] = []
-        for number, record in enumerate(records):
-            if number % AT_A_STRETCH == AT_A_STRETCH - 1:
-                # A thousand records take a tenth of a second to read, and who asks over HTTP must not wait for it.
-                await asyncio.sleep(0)
+        async for record in unhurried(records):
             try:
                 event = decode(record.topic, record.value)
             except UndecodableError as error:
