@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import orjson
 import uvloop
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from pymongo import UpdateOne
 
 from services.notify.domain.dispatch import slot_of
@@ -28,9 +27,8 @@ from shared.contracts.topics import ALERTS, TASKS
 from shared.runtime.batching import Outgoing
 from shared.runtime.mongodb import connect
 from shared.runtime.publishing import Publisher
+from tests.bench.bare_topic import BATCH_RECORDS_MAX, offsets_of, reading
 
-BATCH_RECORDS_MAX: Final = 1_000
-"""As many as ours takes at once."""
 DIGEST_AFTER: Final = timedelta(hours=7, minutes=31)
 """From the instant of the wave, at half past midnight, to the digest of the morning."""
 
@@ -45,39 +43,27 @@ async def run(
     publisher = Publisher(bootstrap, client_id="bench-bare")
     await publisher.start()
     await publisher.partition_count(ALERTS.name)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        group_id=f"bare-{name}-{number}",
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        fetch_max_bytes=16 * 1024 * 1024,
-    )
-    await consumer.start()
-    partitions = [TopicPartition(TASKS.name, one) for one in offsets]
-    consumer.assign(partitions)
-    ends = await consumer.end_offsets(partitions)
-    for one in partitions:
-        consumer.seek(one, offsets[one.partition])
-    expected = sum(ends[one] - offsets[one.partition] for one in partitions)
-    done = 0
-    began = time.perf_counter()
-    while done < expected:
-        batch = await consumer.getmany(timeout_ms=200, max_records=BATCH_RECORDS_MAX)
-        rows = [
-            Row(orjson.loads(record.value), record.partition, now) for records in batch.values() for record in records
-        ]
-        if rows:
-            await database["tasks"].bulk_write([one.task() for one in rows], ordered=False)
-            await database["deliveries"].bulk_write([one.delivery() for one in rows], ordered=False)
-            await database["alerts"].bulk_write([one.alert() for one in rows], ordered=False)
-            await publisher.publish([one.event() for one in rows])
-            told = {"_id": {"$in": [one.alert_id for one in rows]}}
-            await database["alerts"].update_many(told, {"$unset": {"unpublished": ""}})
-            await consumer.commit()
-            done += len(rows)
-    seconds = time.perf_counter() - began
+    async with reading(bootstrap, f"bare-{name}-{number}", TASKS, offsets) as (consumer, expected):
+        done = 0
+        began = time.perf_counter()
+        while done < expected:
+            batch = await consumer.getmany(timeout_ms=200, max_records=BATCH_RECORDS_MAX)
+            rows = [
+                Row(orjson.loads(record.value), record.partition, now)
+                for records in batch.values()
+                for record in records
+            ]
+            if rows:
+                await database["tasks"].bulk_write([one.task() for one in rows], ordered=False)
+                await database["deliveries"].bulk_write([one.delivery() for one in rows], ordered=False)
+                await database["alerts"].bulk_write([one.alert() for one in rows], ordered=False)
+                await publisher.publish([one.event() for one in rows])
+                told = {"_id": {"$in": [one.alert_id for one in rows]}}
+                await database["alerts"].update_many(told, {"$unset": {"unpublished": ""}})
+                await consumer.commit()
+                done += len(rows)
+        seconds = time.perf_counter() - began
     written = await database["alerts"].count_documents({"unpublished": {"$exists": False}})
-    await consumer.stop()
     await publisher.stop()
     client.close()
     return written, seconds
@@ -214,6 +200,7 @@ class Row:
 
 if __name__ == "__main__":
     bootstrap, uri, name, number, instant, text = sys.argv[1:]
-    start = {int(partition): int(offset) for partition, offset in (pair.split(":") for pair in text.split(","))}
-    written, seconds = uvloop.run(run(bootstrap, uri, name, int(number), datetime.fromisoformat(instant), start))
+    written, seconds = uvloop.run(
+        run(bootstrap, uri, name, int(number), datetime.fromisoformat(instant), offsets_of(text))
+    )
     sys.stdout.write(f"{written} {seconds:.4f}\n")

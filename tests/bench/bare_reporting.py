@@ -14,15 +14,13 @@ from typing import Any, Final
 
 import orjson
 import uvloop
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from pymongo import ReplaceOne
 
 from shared.contracts.topics import TASKS
 from shared.runtime.mongodb import connect
+from tests.bench.bare_topic import BATCH_RECORDS_MAX, offsets_of, reading
 from tests.bench.reported import prepare
 
-BATCH_RECORDS_MAX: Final = 1_000
-"""As many as ours takes at once."""
 STEP: Final = (1_728_867_600_000_001, b"\x01" + b"\x00" * 27)
 STEPS: Final = 3
 """As many as a trace has on average, rounded up."""
@@ -66,39 +64,26 @@ async def run(bootstrap: str, mongo_uri: str, name: str, offsets: Mapping[int, i
     database = client[name]
     await prepare(database)
     facts = database["task_facts"]
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        group_id=f"bare-{name}",
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        fetch_max_bytes=16 * 1024 * 1024,
-    )
-    await consumer.start()
-    partitions = [TopicPartition(TASKS.name, one) for one in offsets]
-    consumer.assign(partitions)
-    ends = await consumer.end_offsets(partitions)
-    for one in partitions:
-        consumer.seek(one, offsets[one.partition])
-    expected = sum(ends[one] - offsets[one.partition] for one in partitions)
-    done = 0
-    began = time.perf_counter()
-    while done < expected:
-        batch = await consumer.getmany(timeout_ms=200, max_records=BATCH_RECORDS_MAX)
-        found = [document(one.value, one.partition) for records in batch.values() for one in records]
-        if found:
-            await facts.bulk_write([ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in found], ordered=False)
-            await consumer.commit()
-            done += len(found)
-    seconds = time.perf_counter() - began
+    async with reading(bootstrap, f"bare-{name}", TASKS, offsets) as (consumer, expected):
+        done = 0
+        began = time.perf_counter()
+        while done < expected:
+            batch = await consumer.getmany(timeout_ms=200, max_records=BATCH_RECORDS_MAX)
+            found = [document(one.value, one.partition) for records in batch.values() for one in records]
+            if found:
+                await facts.bulk_write(
+                    [ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in found], ordered=False
+                )
+                await consumer.commit()
+                done += len(found)
+        seconds = time.perf_counter() - began
     sizes = facts.aggregate([{"$group": {"_id": None, "size": {"$avg": {"$bsonSize": "$$ROOT"}}}}])
     size = (await sizes.to_list(1))[0]["size"]
-    await consumer.stop()
     client.close()
     return done, size, seconds
 
 
 if __name__ == "__main__":
     bootstrap, uri, name, text = sys.argv[1:]
-    start = {int(partition): int(offset) for partition, offset in (pair.split(":") for pair in text.split(","))}
-    written, size, seconds = uvloop.run(run(bootstrap, uri, name, start))
+    written, size, seconds = uvloop.run(run(bootstrap, uri, name, offsets_of(text)))
     sys.stdout.write(f"{written} {size:.1f} {seconds:.4f}\n")

@@ -8,19 +8,19 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from deploy.local.mailbox import Mail
 from deploy.local.stack import Service, Stack
 from shared.contracts.topics import ALERTS, TASKS
-from shared.runtime.clock import ScaledClock, write_piece
-from shared.runtime.mongodb import Client, Database, connect
+from shared.runtime.mongodb import Database, connect
 from tests.bench import alerts, figures
 from tests.bench.bare_notify import DIGEST_AFTER
 from tests.bench.figures import Figure
 from tests.bench.probes import CouldNotMeasureError, Counters, child, end_offsets, records_since
+from tests.bench.steered import Steered
 
 SERVICES: Final[tuple[str, ...]] = ()
 """Each measurement starts a process of its own, on a database of its own."""
@@ -40,23 +40,13 @@ PER_CHANGE: Final = frozenset({"recorded_at"})
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Bench(Steered):
     """What both measurements need."""
-
-    stack: Stack
-    client: Client
-    counters: Counters
-    clock: Path
-
-    def stands(self, at: datetime) -> None:
-        """From now on it is this instant."""
-        write_piece(self.clock, ScaledClock(at, 0, time.time()))
 
     async def start(self, prefix: str) -> tuple[Service, Database]:
         """A fresh process that knows the agencies, and its database."""
         self.stands(NOW)
-        env = {"DONDOC_CLOCK": f"file:{self.clock}", "DONDOC_DATABASE_PREFIX": prefix}
-        notify = await self.stack.add_replica("notify", env)
+        notify = await self.stack.add_replica("notify", self.env(prefix))
         await alerts.tell_agencies(self.stack.kafka.bootstrap)
         await self.counters.reaches(notify, len(alerts.agencies()))
         return notify, self.client[f"{prefix}_notify"]

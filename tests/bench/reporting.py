@@ -29,12 +29,13 @@ from services.reporting.domain.scopes import PROVINCE_SCOPE
 from services.reporting.mongo_generations import collection_name, read_generations
 from shared.contracts.topics import REPORTS_MONTHLY, TASKS
 from shared.runtime.clock import ScaledClock, write_piece
-from shared.runtime.mongodb import Client, Database, connect
+from shared.runtime.mongodb import Database, connect
 from shared.workdays.calendar import start_of
 from tests.bench import figures, reported
 from tests.bench.figures import Figure
 from tests.bench.population import CHUNK, INSERTS_AT_ONCE, Raw
 from tests.bench.probes import CouldNotMeasureError, Counters, Record, child, end_offsets, records_since
+from tests.bench.steered import Steered
 from tests.support.duckdb_oracle import Look, Oracle
 from tests.support.workload import PROVINCE
 
@@ -81,19 +82,11 @@ CLOSES_AT: Final = CUT_OFF + timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Bench(Steered):
     """What every measurement here needs."""
 
-    stack: Stack
-    client: Client
-    counters: Counters
-    clock: Path
     rounds: int
     tasks: int
-
-    def stands(self, at: datetime) -> None:
-        """From now on it is this instant."""
-        write_piece(self.clock, ScaledClock(at, 0, time.time()))
 
     def runs(self, at: datetime) -> None:
         """It is this instant now, and time passes."""
@@ -102,10 +95,6 @@ class Bench:
     async def start(self, prefix: str) -> Service:
         """A fresh process on this database."""
         return await self.stack.add_replica("reporting", self.env(prefix))
-
-    def env(self, prefix: str) -> dict[str, str]:
-        """What such a process is told beside the address of everything."""
-        return {"DONDOC_CLOCK": f"file:{self.clock}", "DONDOC_DATABASE_PREFIX": prefix}
 
     def database(self, prefix: str) -> Database:
         """The one that such a process owns."""
@@ -253,12 +242,25 @@ async def _counted(reporting: Service, tasks: int, column: str = "total") -> dic
 
 
 async def _totals(reporting: Service) -> dict[str, int]:
-    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
-        answer = await http.get(f"{reporting.url}/v1/reports/{MONTH}.json", params={"scope": "province"})
+    async with _http(reporting) as http:
+        return await _read_totals(http)
+
+
+def _http(reporting: Service) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=reporting.url, trust_env=False, timeout=60)
+
+
+async def _read_totals(http: httpx.AsyncClient) -> dict[str, int]:
+    """The month's, of the province; nothing before there are any."""
+    answer = await http.get(f"/v1/reports/{MONTH}.json", params={"scope": "province"})
     if not answer.is_success:
         return {}
     totals: dict[str, int] = answer.json()["scopes"][0]["totals"]
-    return {**totals, "done": totals["done_on_time"] + totals["done_late"]}
+    return {**totals, "done": _done(totals)}
+
+
+def _done(totals: Mapping[str, int]) -> int:
+    return totals["done_on_time"] + totals["done_late"]
 
 
 # -- from the beginning ------------------------------------------------------------------------------------------------
@@ -416,11 +418,9 @@ async def _stream(bench: Bench, reporting: Service) -> dict[str, Figure]:
 async def _read(reporting: Service, expected: int) -> list[Seen]:
     """Read the report on the province again and again, until it counts so many tasks done."""
     seen: list[Seen] = []
-    async with httpx.AsyncClient(base_url=reporting.url, trust_env=False, timeout=60) as http:
+    async with _http(reporting) as http:
         while not seen or seen[-1].done < expected:
-            answer = await http.get(f"/v1/reports/{MONTH}.json", params={"scope": "province"})
-            totals = answer.raise_for_status().json()["scopes"][0]["totals"]
-            done = totals["done_on_time"] + totals["done_late"]
+            done = (await _read_totals(http))["done"]
             if not seen or seen[-1].done != done:
                 seen.append(Seen(time.time(), done))
             await asyncio.sleep(LOOK_SECONDS)
@@ -469,8 +469,7 @@ def _seen(records: Sequence[Record]) -> list[Seen]:
     for one in records:
         data = orjson.loads(one.value)["data"]
         if (data["period"], data["scope"], data["province"]) == (MONTH, "province", PROVINCE):
-            totals = data["totals"]
-            found.append(Seen(one.timestamp / 1000, totals["done_on_time"] + totals["done_late"]))
+            found.append(Seen(one.timestamp / 1000, _done(data["totals"])))
     return sorted(found)
 
 
