@@ -22,6 +22,7 @@ from shared.runtime.mongodb import Database, connect
 from tests.flow.reporting.snapshots import a_snapshot, changed
 from tests.integration.test_reporting_faults import (
     END,
+    HURRIED,
     a_workload,
     assert_revisions_are_in_order,
     expected_figures,
@@ -108,14 +109,7 @@ async def test_rebuild_beside_the_service(tmp_path: Path) -> None:
         services=(),
         clock=f"file:{steering}",
         database_prefix=PREFIX,
-        env={
-            "DONDOC_KAFKA_SESSION_TIMEOUT_MS": "2000",
-            "DONDOC_BATCH_RECORDS_MAX": "25",
-            "DONDOC_AGGREGATE_EVERY_SECONDS": "0.1",
-            "DONDOC_RECHECK_SECONDS": "2",
-            "DONDOC_COMPUTE_EVERY_SECONDS": "0.2",
-            "DONDOC_PUBLISH_EVERY_SECONDS": "0",
-        },
+        env=HURRIED,
     )
     async with Stack(options, say=lambda _: None) as stack:
         for _ in range(2):

@@ -362,14 +362,15 @@ async def test_indicators_stand_with_agency_group_and_province() -> None:
 
 # -- any course --------------------------------------------------------------------------------------------------------
 
-_DAYS = [f"2024-{month}-{day}" for month in (10, 11, 12) for day in (12, 14, 15, 20, 28)]
-_moves = st.one_of(
+DAYS = [f"2024-{month}-{day}" for month in (10, 11, 12) for day in (12, 14, 15, 20, 28)]
+MOVES = (
     st.tuples(st.just("tell"), st.integers(0, 5), st.integers(1, 6)),
     st.tuples(st.just("time"), st.integers(0, 14), st.just(0)),
     st.tuples(st.just("restart"), st.integers(0, 1), st.just(0)),
     st.tuples(st.just("share"), st.integers(0, 3), st.just(0)),
-    st.tuples(st.just("lose"), st.integers(0, 5), st.integers(1, 6)),
 )
+"""What may happen to any reporting."""
+_moves = st.one_of(*MOVES, st.tuples(st.just("lose"), st.integers(0, 5), st.integers(1, 6)))
 
 
 def version(number: int, seq: int) -> Received:
@@ -409,7 +410,7 @@ async def _play(moves: Sequence[tuple[str, int, int]]) -> None:
 
     async def tick() -> None:
         for replica in (second, first):
-            await replica.at(_DAYS[day])
+            await replica.at(DAYS[day])
 
     for kind, number, other in moves:
         match kind:
@@ -436,4 +437,4 @@ async def _play(moves: Sequence[tuple[str, int, int]]) -> None:
     for _ in range(3):
         await tick()
 
-    assert latest(first) == plainly(told, _DAYS[day], first)
+    assert latest(first) == plainly(told, DAYS[day], first)

@@ -37,7 +37,7 @@ from tests.flow.reporting.memory import Derived, MemoryReportStore, MemoryTopic
 from tests.flow.reporting.memory_content import MemoryContentStore
 from tests.flow.reporting.memory_generations import MemoryGenerations, MemoryLog, MemoryWork
 from tests.flow.reporting.snapshots import a_snapshot, changed, directive, indicator, registered, rejected
-from tests.flow.reporting.test_ledgers import LAST, latest, on, plainly, some_tasks, version
+from tests.flow.reporting.test_ledgers import DAYS, LAST, MOVES, latest, on, plainly, some_tasks, version
 
 NOVEMBER = "2024-11-20"
 
@@ -627,12 +627,8 @@ async def test_prepared_reports_go_on_with_the_number_after_the_last_that_was_to
 
 # -- any course --------------------------------------------------------------------------------------------------------
 
-_DAYS = [f"2024-{month}-{day}" for month in (10, 11, 12) for day in (12, 14, 15, 20, 28)]
 _moves = st.one_of(
-    st.tuples(st.just("tell"), st.integers(0, 5), st.integers(1, 6)),
-    st.tuples(st.just("time"), st.integers(0, 14), st.just(0)),
-    st.tuples(st.just("restart"), st.integers(0, 1), st.just(0)),
-    st.tuples(st.just("share"), st.integers(0, 3), st.just(0)),
+    *MOVES,
     st.tuples(st.just("step"), st.integers(1, 4), st.just(0)),
     st.tuples(st.just("kill"), st.just(0), st.just(0)),
     st.tuples(st.just("abort"), st.just(0), st.just(0)),
@@ -689,7 +685,7 @@ async def _play(moves: Sequence[tuple[str, int, int]]) -> None:
                 await world.tell(version(which, other))
             case "time":
                 day = max(day, which)
-                await world.tick(_DAYS[day])
+                await world.tick(DAYS[day])
             case "restart":
                 (world.first, world.second)[which].restart()
             case "share":
@@ -712,9 +708,9 @@ async def _play(moves: Sequence[tuple[str, int, int]]) -> None:
         await running.end(kill=False)
     if not world.told:
         return
-    world.day = _DAYS[day]
+    world.day = DAYS[day]
     for _ in range(3):
         await world.tick()
 
     assert world.store.tasks == world.alone()
-    assert latest(world.first) == plainly(world.told, _DAYS[day], world.first)
+    assert latest(world.first) == plainly(world.told, DAYS[day], world.first)
