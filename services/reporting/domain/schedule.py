@@ -1,6 +1,5 @@
 """How one task stands as of an instant: which column of the report, by how many days late, and what else it adds."""
 
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -14,8 +13,7 @@ PLAIN = WorkingCalendar()
 """Saturdays and Sundays alone are off."""
 
 
-@dataclass(frozen=True, slots=True)
-class AsOf:
+class AsOf(NamedTuple):
     """The instant to look back from. A fact counts when it was *received* by then, whenever it was recorded.
 
     `day_ends`: the instant is the end of a day, as at a cut-off. Then what is received at that very instant belongs to
@@ -142,6 +140,9 @@ class _Place(NamedTuple):
 
 def deadline_in_force(task: TaskFacts, as_of: AsOf) -> Deadline | None:
     """The highest version known by then. An extension received later does not count, even if it speaks of earlier."""
+    if len(task.deadlines) == 1:
+        only = task.deadlines[0]
+        return only if as_of.knows(only.received_at) else None
     known = [deadline for deadline in task.deadlines if as_of.knows(deadline.received_at)]
     return max(known, key=lambda deadline: deadline.version, default=None)
 
@@ -154,9 +155,8 @@ def _deadline_for(task: TaskFacts, received_at: datetime, as_of: AsOf) -> Deadli
 
 
 def _place(task: TaskFacts, deadline: Deadline | None, as_of: AsOf, calendar: WorkingCalendar) -> _Place:
-    known = [result for result in task.results if as_of.knows(result.received_at)]
-    accepted = [one for one in known if _verdict(one, as_of) == "accepted"]
-    if accepted:
+    known = [result for result in task.results if as_of.knows(result.received_at)] if task.results else []
+    if accepted := [one for one in known if _verdict(one, as_of) == "accepted"]:
         # What was accepted stays done, whatever happened to the task afterwards.
         first = min(accepted, key=lambda one: one.received_at)
         deadline = _deadline_for(task, first.received_at, as_of)
@@ -185,11 +185,12 @@ def _place(task: TaskFacts, deadline: Deadline | None, as_of: AsOf, calendar: Wo
         if stands_at >= deadline.due_at:
             return _Place(Column.OPEN_OVERDUE, days_after(deadline.legal, local_day(stands_at)))
         return _Place(Column.OPEN_IN_TIME)
+    day = as_of.day
     if as_of.instant >= deadline.due_at:
         # A resumption may end the time before the legal day: then no day is counted until that day has come.
-        since = deadline.legal if as_of.day >= deadline.legal else None
-        return _Place(Column.OPEN_OVERDUE, days_after(deadline.legal, as_of.day), late_since=since)
-    if as_of.day >= soon_on(deadline, calendar):
+        since = deadline.legal if day >= deadline.legal else None
+        return _Place(Column.OPEN_OVERDUE, days_after(deadline.legal, day), late_since=since)
+    if day >= soon_on(deadline, calendar):
         return _Place(Column.OPEN_DUE_SOON)
     return _Place(Column.OPEN_IN_TIME)
 
@@ -206,6 +207,8 @@ def _soon_on(operational: date, calendar: WorkingCalendar) -> date:
 
 def _suspended_since(task: TaskFacts, as_of: AsOf) -> datetime | None:
     """Since when the deadline's clock stands still; None where it runs."""
+    if not task.suspensions:
+        return None
     running = (
         one.received_at for one in task.suspensions if as_of.knows(one.received_at) and not as_of.knows(one.resumed_at)
     )

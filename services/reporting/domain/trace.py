@@ -75,16 +75,16 @@ def trace(task: TaskFacts, *, calendar: WorkingCalendar = PLAIN) -> Trace:
     """Follow a task from its assignment to all that is known of its future."""
     steps: list[Step] = []
     before = 0
-    for as_of in _looks(task, calendar):
+    for at, as_of in _looks(task, calendar):
         adds = packed(schedule_at(task, as_of, calendar=calendar))
         if adds != before:
-            steps.append(Step(moment(as_of), adds))
+            steps.append(Step(at, adds))
             before = adds
     return Trace(tuple(steps))
 
 
-def _looks(task: TaskFacts, calendar: WorkingCalendar) -> Sequence[AsOf]:
-    """The instants at which the judgement may change, in order."""
+def _looks(task: TaskFacts, calendar: WorkingCalendar) -> Sequence[tuple[Moment, AsOf]]:
+    """The instants at which the judgement may change, in order, from the assignment on."""
     received = set(task.instants())
     passed = set[datetime]()
     for deadline in task.deadlines:
@@ -93,7 +93,7 @@ def _looks(task: TaskFacts, calendar: WorkingCalendar) -> Sequence[AsOf]:
         if deadline.due_at < (legal := start_of(deadline.legal)):
             received.add(legal)
     looks = [AsOf(one) for one in received] + [AsOf(one, day_ends=True) for one in passed]
-    return sorted(looks, key=moment)
+    return sorted((moment(one), one) for one in looks)
 
 
 def difference(old: Trace, new: Trace) -> Iterator[Step]:
