@@ -139,6 +139,7 @@ def build(
         loops=[
             *key_loops(verify),
             Loop("aggregation", aggregation.turn, every_seconds=settings.aggregate_every_seconds),
+            Loop("telling", aggregation.tell, every_seconds=settings.aggregate_every_seconds),
             Loop("preparing", preparing.turn, every_seconds=settings.prepare_every_seconds),
         ],
         ready={"mongodb": mongodb_answers, "keys": keys_are_loaded},

@@ -149,6 +149,8 @@ class Aggregation:
         self._recheck_seconds = recheck_seconds
         self._compute_every_seconds = compute_every_seconds
         self._publish_every_seconds = publish_every_seconds
+        self._telling = asyncio.Lock()
+        """Held while revisions go to the topic: of one report they go there in their order."""
         self._provinces: dict[str, _Province] = {}
         self._generation: int | None = None
         self._facts = store
@@ -213,7 +215,7 @@ class Aggregation:
     # -- one province ----------------------------------------------------------------------------------------------
 
     async def _bring_up(self, province: str, chosen: Sequence[LedgerHead]) -> None:
-        """Write the revisions a province needs, and tell those that are due.
+        """Write the revisions a province needs, and tell those of closed periods.
 
         Revisions are written over the heads read before, so of two replicas that both take the province for theirs,
         the one that read older heads writes nothing.
@@ -226,7 +228,7 @@ class Aggregation:
             for key, head in (await self._store.heads(province)).items():
                 known.note(key, head)
         # What could not be told before comes first: so no closed report is overwritten before it was told.
-        await self._tell(known)
+        await self._tell_closed(known)
         as_of = AsOf(_instant(min(head.reached for head in chosen)))
         latest = AsOf(_instant(max(head.reached for head in chosen))).day
         regime = self._rules.regime(province)
@@ -258,7 +260,7 @@ class Aggregation:
         known.closed |= set(ended)
         known.stale, known.day = False, as_of.day
         metrics.AGGREGATION_SECONDS.observe(time.perf_counter() - began)
-        await self._tell(known)
+        await self._tell_closed(known)
 
     async def _fetch(self, province: str, known: _Province, chosen: Sequence[LedgerHead]) -> bool | None:
         """Read the portions that are new. Whether any were; None where one was thrown away meanwhile."""
@@ -369,22 +371,38 @@ class Aggregation:
         told = set(before.amendment.because) if before.amendment is not None else set()
         return replace(report, amendment=amendment(before, report, [one for one in facts if one not in told]))
 
-    async def _tell(self, known: _Province) -> None:
-        """Publish closed reports at once, those of running periods only now and then: read they can be before."""
-        due = time.monotonic() - known.told >= self._publish_every_seconds
-        telling = [report for report in known.untold.values() if report.final or due]
-        if due and telling:
-            known.told = time.monotonic()
-        for place in range(0, len(telling), REPORTS_PAGE):
-            page = telling[place : place + REPORTS_PAGE]
-            await self._publish(page)
-            for report in page:
-                del known.untold[report.key]
+    async def tell(self) -> None:
+        """Publish the reports of running periods, only now and then: read they can be before.
+
+        Beside `turn`, which goes on writing: thousands of records must not make what is read older.
+        """
+        for known in list(self._provinces.values()):
+            if known.untold and time.monotonic() - known.told >= self._publish_every_seconds:
+                known.told = time.monotonic()
+                await self._tell(known, list(known.untold.values()))
+
+    async def _tell_closed(self, known: _Province) -> None:
+        await self._tell(known, [report for report in known.untold.values() if report.final])
+
+    async def _tell(self, known: _Province, reports: Sequence[Report]) -> None:
+        for place in range(0, len(reports), REPORTS_PAGE):
+            async with self._telling:
+                if self._provinces.get(known.province) is not known:
+                    # Whoever has it now tells what is left.
+                    return
+                # What was replaced in the meantime is told as its next revision, and never after it.
+                page = [one for one in reports[place : place + REPORTS_PAGE] if known.untold.get(one.key) is one]
+                if page:
+                    await self._publish(page)
+                for report in page:
+                    if known.untold.get(report.key) is report:
+                        del known.untold[report.key]
 
     async def _tell_leftovers(self, province: str) -> None:
         """Publish what whoever had the province before has written and not told."""
-        while reports := await self._store.unpublished(province, REPORTS_PAGE):
-            await self._publish(reports)
+        async with self._telling:
+            while reports := await self._store.unpublished(province, REPORTS_PAGE):
+                await self._publish(reports)
 
     async def _publish(self, reports: Sequence[Report]) -> None:
         """Tell, then mark as told. Cut off in between, they are told again, the same."""

@@ -97,6 +97,7 @@ class Replica:
         self.clock.instant = at(text)
         self.share.reach(at(text))
         await self.aggregation.turn()
+        await self.aggregation.tell()
 
     def revisions(self, scope: str = "province") -> Sequence[tuple[str, int, bool]]:
         """(period, revision, final) as published, in order."""

@@ -14,14 +14,14 @@ from services.reporting.domain.aggregate import aggregate
 from services.reporting.domain.facts import TaskFacts
 from services.reporting.domain.periods import Kind
 from services.reporting.domain.schedule import AsOf
-from services.reporting.ports import KeptTask
+from services.reporting.ports import KeptTask, Message
 from services.reporting.rules import Rulebook
 from services.reporting.wire import snapshot_of, task_facts, totals
 from shared.contracts.report_facts import ReportPublished, Totals
 from shared.runtime.consuming import Received
 from shared.workdays.calendar import WorkingCalendar
 from tests.flow.reporting.harness import Replica
-from tests.flow.reporting.memory import MemoryReportStore
+from tests.flow.reporting.memory import MemoryReportStore, MemoryTopic
 from tests.flow.reporting.snapshots import a_snapshot, changed, directive, indicator, registered
 from tests.unit.reporting.builders import DECREE_09, at
 
@@ -257,6 +257,64 @@ async def test_change_within_the_interval_is_published_once_it_is_over() -> None
     assert read is not None
     assert read.figures.done_on_time == 1
     assert not await replica.store.unpublished("H48", 10)
+
+
+class _SlowTopic(MemoryTopic):
+    """Takes its time, when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def __call__(self, messages: Sequence[Message]) -> None:
+        await self.open.wait()
+        await super().__call__(messages)
+
+
+async def test_revisions_of_a_report_reach_the_topic_in_their_order() -> None:
+    """INVARIANT: what is told last of a report is its last revision.
+
+    The topic is compacted: were the running month's told after the closed one's, that is what would stay.
+    """
+    topic = _SlowTopic()
+    replica = Replica(topic=topic)
+    await replica.receive(changed(a_snapshot(1)))
+    await replica.at("2024-10-12")
+    await replica.receive(changed(a_snapshot(2, result="2024-10-12", accepted="2024-10-12")))
+    replica.clock.instant = at("2024-10-12 09:00")
+    replica.share.reach(at("2024-10-12 09:00"))
+    await replica.aggregation.turn()
+    topic.open.clear()
+    telling = asyncio.create_task(replica.aggregation.tell())
+    closing = asyncio.create_task(replica.at("2024-10-15"))
+    await asyncio.sleep(0.2)
+    topic.open.set()
+    await asyncio.gather(telling, closing)
+
+    month = [(one.revision, one.final) for one in topic.reports() if one.period == "2024-10"]
+    assert month == [(1, False), (2, False), (3, True)]
+
+
+async def test_what_was_replaced_before_its_turn_came_is_not_told() -> None:
+    topic = _SlowTopic()
+    replica = Replica(topic=topic)
+    await replica.receive(changed(a_snapshot(1)))
+    await replica.at("2024-10-12")
+    await replica.receive(changed(a_snapshot(2, result="2024-10-12", accepted="2024-10-12")))
+    replica.clock.instant = at("2024-10-12 09:00")
+    replica.share.reach(at("2024-10-12 09:00"))
+    await replica.aggregation.turn()
+    topic.open.clear()
+    closing = asyncio.create_task(replica.at("2024-10-15"))
+    await asyncio.sleep(0.2)
+    telling = asyncio.create_task(replica.aggregation.tell())
+    await asyncio.sleep(0)
+    topic.open.set()
+    await asyncio.gather(telling, closing)
+
+    month = [(one.revision, one.final) for one in topic.reports() if one.period == "2024-10"]
+    assert month == [(1, False), (3, True)]
 
 
 async def test_what_closes_is_published_within_the_interval() -> None:

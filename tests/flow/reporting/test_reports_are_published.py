@@ -208,7 +208,7 @@ async def test_crash_between_write_and_publish_is_made_good(replica: Replica) ->
     assert replica.revisions() == [("2024-10", 1, False)]
 
 
-async def test_revision_that_was_not_told_is_told_before_the_next(replica: Replica) -> None:
+async def test_of_a_running_period_the_last_revision_is_told_when_the_topic_is_back(replica: Replica) -> None:
     await replica.receive(changed(a_snapshot(1, due=None)))
     replica.topic.broken = True
     with pytest.raises(ConnectionError):
@@ -217,7 +217,28 @@ async def test_revision_that_was_not_told_is_told_before_the_next(replica: Repli
     await replica.receive(changed(a_snapshot(2, due=None, result="2024-10-12", accepted="2024-10-12")))
     await replica.at("2024-10-13")
 
-    assert [(one.revision, one.totals.done_on_time) for one in replica.topic.reports()] == [(1, 0), (2, 1)]
+    assert [(one.revision, one.totals.done_on_time) for one in replica.topic.reports()] == [(2, 1)]
+
+
+async def test_closed_report_that_was_not_told_is_told_before_its_amendment(replica: Replica) -> None:
+    await replica.receive(changed(a_snapshot(1, due=None)))
+    await replica.at("2024-10-12")
+    replica.topic.broken = True
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            await replica.at("2024-10-15")
+    await replica.receive(changed(a_snapshot(2, due=None, result="2024-10-12", accepted="2024-10-12")))
+    with pytest.raises(ConnectionError):
+        await replica.at("2024-10-16")
+    replica.topic.broken = False
+    await replica.at("2024-10-16 12:00")
+
+    october = [one for one in replica.topic.reports() if one.period == "2024-10"]
+    assert [(one.revision, one.final, one.totals.done_on_time) for one in october] == [
+        (1, False, 0),
+        (2, True, 0),
+        (3, True, 1),
+    ]
 
 
 async def test_restart_publishes_nothing_new(replica: Replica) -> None:
@@ -273,6 +294,7 @@ async def test_replica_that_lost_a_province_cannot_write_an_older_truth() -> Non
     old.share.known = {}
     await old.aggregation.turn()
     await old.aggregation.turn()
+    await old.aggregation.tell()
 
     assert [(one.revision, one.totals.done_on_time) for one in old.topic.reports()] == [(1, 0), (2, 1)]
 
