@@ -112,18 +112,21 @@ class ReportApi:
 
     async def _find(self, period: str, province: str | None, scope: str | None) -> list[Report]:
         """Those of a period: all, or the one on a scope beside that on the province."""
+        if province is not None and _has_whole(reports := await self._read(province, period, scope)):
+            # The usual case, by one question.
+            return reports
         code = await self._province(province)
         check_period(self._rules.regime(code or ""), period)
-        if code is None:
-            reports = []
-        elif scope is None:
-            reports = await self._store.reports(code, period)
-        else:
-            keys = {report_key(code, period, one) for one in (PROVINCE_SCOPE, scope)}
-            reports = list((await self._store.some_reports(keys)).values())
-        if all(report.scope != PROVINCE_SCOPE for report in reports):
+        reports = await self._read(code, period, scope) if code is not None else []
+        if not _has_whole(reports):
             raise unknown_period(period)
         return reports
+
+    async def _read(self, province: str, period: str, scope: str | None) -> list[Report]:
+        if scope is None:
+            return await self._store.reports(province, period)
+        keys = {report_key(province, period, one) for one in (PROVINCE_SCOPE, scope)}
+        return list((await self._store.some_reports(keys)).values())
 
     async def _province(self, asked: str | None) -> str | None:
         known = sorted(await self._store.provinces())
@@ -134,6 +137,11 @@ class ReportApi:
         if len(known) > 1:
             raise province_needed(known)
         return known[0] if known else None
+
+
+def _has_whole(reports: list[Report]) -> bool:
+    """Whether the report on the province is among them: a period has it before any other."""
+    return any(report.scope == PROVINCE_SCOPE for report in reports)
 
 
 def _scope(request: Request) -> str | None:

@@ -374,7 +374,8 @@ async def _stream(bench: Bench, reporting: Service) -> dict[str, Figure]:
         raise CouldNotMeasureError(f"{len(numbers)} open tasks are too few; take more")
     before = (await _totals(reporting))["done"]
     offsets = await end_offsets(bench.bootstrap, REPORTS_MONTHLY)
-    paths = ("/", f"/v1/reports/{MONTH}.json?scope=province")
+    # The province is said, as a token says it.
+    paths = ("/", f"/v1/reports/{MONTH}.json?scope=province&province={PROVINCE}")
     bench.runs(NOW)
     reading = asyncio.create_task(
         child("board_load", str(reporting.port), str(READS_PER_SECOND), str(seconds + 5), *paths)
