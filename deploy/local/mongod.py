@@ -26,7 +26,9 @@ _READY_SECONDS_MAX: Final = 60.0
 _STOP_SECONDS_MAX: Final = 20.0
 _DOWNLOAD_SECONDS_MAX: Final = 600.0
 _PROBE_MS_MAX: Final = 1_000
-_WIREDTIGER_CACHE_GB: Final = 0.5
+CACHE_GB: Final = 0.5
+"""Of the storage engine, unless told otherwise: kind to a machine with other things to do. By itself it would take half
+of all memory."""
 
 _NOT_YET_INITIALIZED: Final = 94
 _INVALID_REPLICA_SET_CONFIG: Final = 93
@@ -169,7 +171,13 @@ class Mongod:
 
     @classmethod
     async def find_or_start(
-        cls, data_dir: Path, log_dir: Path, *, port: int | None = None, say: Callable[[str], None] = print
+        cls,
+        data_dir: Path,
+        log_dir: Path,
+        *,
+        port: int | None = None,
+        cache_gb: float = CACHE_GB,
+        say: Callable[[str], None] = print,
     ) -> Self:
         """Take the MongoDB of MONGODB_URI, else start one on `data_dir` and wait until it is primary."""
         given = os.environ.get("MONGODB_URI")
@@ -178,20 +186,20 @@ class Mongod:
             return cls(given, "MONGODB_URI")
         began = time.monotonic()
         program = await find_program(log_dir)
-        mongod = cls._prepare(program, data_dir, log_dir, port or free_port())
+        mongod = cls._prepare(program, data_dir, log_dir, port or free_port(), cache_gb)
         await mongod.start()
         say(f"MongoDB: {program.path} from {program.origin} on {mongod.uri}, {time.monotonic() - began:.1f} s")
         return mongod
 
     @classmethod
-    def _prepare(cls, program: MongodProgram, data_dir: Path, log_dir: Path, port: int) -> Self:
+    def _prepare(cls, program: MongodProgram, data_dir: Path, log_dir: Path, port: int, cache_gb: float) -> Self:
         data_dir = data_dir.resolve()
         data_dir.mkdir(parents=True, exist_ok=True)
         command = (
             str(program.path),
             *("--dbpath", str(data_dir), "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"),
             *("--replSet", _REPLICA_SET, "--oplogSize", "256"),
-            *("--wiredTigerCacheSizeGB", str(_WIREDTIGER_CACHE_GB)),
+            *("--wiredTigerCacheSizeGB", str(cache_gb)),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
         )
         process = ManagedProcess("mongod", command, log_dir / "mongod.log", env=program.env())

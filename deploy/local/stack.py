@@ -18,7 +18,7 @@ from deploy.local.broker import Kafka, KafkaKind, start_kafka
 from deploy.local.errors import LocalStackError
 from deploy.local.issuer import Issuer
 from deploy.local.mailbox import Mailbox
-from deploy.local.mongod import Mongod
+from deploy.local.mongod import CACHE_GB, Mongod
 from deploy.local.ports import free_port, preferred_port
 from deploy.local.processes import ManagedProcess
 from deploy.local.trial_login import PORT as LOGIN_PORT
@@ -63,6 +63,7 @@ class StackOptions:
     """For one service; wins over `env`."""
     service_command: Callable[[str], Sequence[str]] = python_module
     keep_data: bool = False
+    mongod_cache_gb: float = CACHE_GB
     trial_login: bool = False
     """Start a page to log in at the board on, if reporting is started: whoever opens it may be any agency."""
 
@@ -166,7 +167,9 @@ class Stack:
         self.log_dir.mkdir(parents=True, exist_ok=True)
         if not options.keep_data:
             self._undo.callback(shutil.rmtree, data_dir, ignore_errors=True)
-        self.mongod = await Mongod.find_or_start(data_dir / "mongod", self.log_dir, say=self._say)
+        self.mongod = await Mongod.find_or_start(
+            data_dir / "mongod", self.log_dir, cache_gb=options.mongod_cache_gb, say=self._say
+        )
         self._undo.push_async_callback(self.mongod.stop)
         self.kafka = await start_kafka(options.kafka, data_dir / "kafka", self.log_dir, say=self._say)
         self._undo.push_async_callback(self.kafka.stop)

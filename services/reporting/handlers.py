@@ -248,8 +248,10 @@ class Aggregation:
         began = time.perf_counter()
         computed_at = self._clock.now()
         # In a thread: thousands of scopes over years of periods must not keep the heartbeats waiting.
-        drafts = await asyncio.to_thread(self._drafts, province, known, regime, as_of, latest, computed_at)
-        revisions = [await self._amended(one, reason) for one, reason in _revisions(known.heads, drafts)]
+        deserved = await asyncio.to_thread(
+            lambda: list(_revisions(known.heads, self._drafts(province, known, regime, as_of, latest, computed_at)))
+        )
+        revisions = [await self._amended(one, reason) for one, reason in deserved]
         if revisions and not await self._store.save_reports(revisions):
             del self._provinces[province]
             metrics.LOST_RACES.inc()

@@ -1,6 +1,7 @@
 """MongoReportStore: snapshots guarded by seq, ledgers by version, reports by revision. No transactions (ADR 0002)."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -51,6 +52,8 @@ class MongoReportStore:
         self._revisions = database["revisions"]
         self._wordings = database["wordings"]
         self._worded: set[str] = set()
+        """Wordings that are there; of all generations alike."""
+        self._of: dict[int, MongoReportStore] = {}
 
     async def prepare(self) -> None:
         """Create the indexes that the queries below rest on. Safe to repeat."""
@@ -107,7 +110,11 @@ class MongoReportStore:
 
     def of(self, generation: int) -> "MongoReportStore":
         """See ports.Store."""
-        return MongoReportStore(self._database, Serving(generation), pinned=True)
+        if generation not in self._of:
+            # The same each time: it remembers what it has written.
+            store = self._of[generation] = MongoReportStore(self._database, Serving(generation), pinned=True)
+            store._worded = self._worded
+        return self._of[generation]
 
     def _derived(self, name: str) -> Any:
         return self._database[collection_name(name, self.serving.generation)]
@@ -131,8 +138,11 @@ class MongoReportStore:
 
     async def counted(self, ids: Collection[str]) -> Mapping[str, Counted]:
         """See ports.Store."""
-        found = self._tasks.find({"_id": {"$in": list(ids)}}, COUNTED)
-        return {document["_id"]: documents.counted(document) async for document in found}
+        found = self._tasks.find({"_id": {"$in": list(ids)}}, COUNTED | {"wording": 1})
+        known = await found.to_list(len(ids))
+        # A task is kept after its wording.
+        self._remember(document["wording"] for document in known)
+        return {document["_id"]: documents.counted(document) for document in known}
 
     async def keep_tasks(self, kept: Collection[KeptTask], new: Collection[str] = ()) -> set[str]:
         """See ports.Store."""
@@ -142,7 +152,7 @@ class MongoReportStore:
         return await self._keep(self._tasks, documents_of, frozenset(new))
 
     async def _keep_wordings(self, wordings: Mapping[str, KeptTask]) -> None:
-        """Write those that this process has not written yet. They never change: their id is made of their content."""
+        """Write those that are not known to be there. They never change: their id is made of their content."""
         unwritten = {key: one for key, one in wordings.items() if key not in self._worded}
         if not unwritten:
             return
@@ -155,9 +165,12 @@ class MongoReportStore:
         except BulkWriteError as error:
             # Another replica wrote the same a moment before.
             _only_duplicates(error)
+        self._remember(unwritten)
+
+    def _remember(self, wordings: Iterable[str]) -> None:
         if len(self._worded) > WORDED_MAX:
             self._worded.clear()
-        self._worded.update(unwritten)
+        self._worded.update(wordings)
 
     async def keep_entries(self, registry: Registry, kept: Collection[Entry]) -> int:
         """See ports.Store."""
@@ -352,7 +365,9 @@ class MongoReportStore:
         """See ports.Store."""
         kept = await self._keep_finals({one.key: one.revision for one in reports if one.final and one.revision > 1})
         try:
-            result = await self._reports.bulk_write([_write(one, kept) for one in reports], ordered=False)
+            # In a thread: a thousand take a twentieth of a second.
+            writes = await asyncio.to_thread(lambda: [_write(one, kept) for one in reports])
+            result = await self._reports.bulk_write(writes, ordered=False)
         except BulkWriteError as error:
             _only_duplicates(error)
             return False

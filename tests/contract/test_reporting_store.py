@@ -373,6 +373,24 @@ async def test_revision_that_came_in_between_is_not_replaced_unkept(mongo_uri: s
         assert await store.kept_revisions(closed.key, 10) == [closed]
 
 
+@pytest.mark.connected
+async def test_wording_that_is_there_is_not_written_again(mongo_uri: str) -> None:
+    async with fresh_database(mongo_uri) as database:
+        store, later = MongoReportStore(database), MongoReportStore(database)
+        await store.prepare()
+        await store.of(1).keep_tasks([a_kept()])
+        assert await database["wordings"].count_documents({}) == 1
+        await database["wordings"].delete_many({})  # so that a second write would be seen
+
+        await store.of(1).keep_tasks([a_kept(seq=2)])
+        await store.of(2).keep_tasks([a_kept()])
+        # Another process has not written it, and learns from the task that it is there.
+        await later.of(1).counted([a_kept().id])
+        await later.of(1).keep_tasks([a_kept(seq=3)])
+
+        assert await database["wordings"].count_documents({}) == 0
+
+
 async def test_report_stays_unpublished_until_that_revision_is_marked(store: Store) -> None:
     await store.save_reports([a_report(), a_report("agency:A")])
     await store.save_reports([a_report(revision=2)])

@@ -58,6 +58,9 @@ class Drawing:
             words=words,
             patterns=charts.patterns,
         )
+        # Compiled now, not for the first who looks.
+        for name in self._templates.list_templates():
+            self._templates.get_template(name)
 
     def file(self, name: str) -> str:
         """Where a page finds a file; another address once its content is another."""

@@ -1,5 +1,6 @@
 """The board: which address shows what, and to whom. What the pages show is decided beside this."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -87,7 +88,8 @@ class Board:
                 values = {"title": refused.title, "text": refused.text, "status": refused.status}
                 template = "refused.html"
             base = self._base(place, officer, request.url.path)
-            return self._drawing.draw(template, base | values, values.get("status", 200))
+            # In a thread: a large page takes a tenth of a second.
+            return await asyncio.to_thread(self._drawing.draw, template, base | values, values.get("status", 200))
 
         async def shown(request: Request, officer: Credential | None) -> Response:
             key = (request.url.path, request.url.query, officer)
