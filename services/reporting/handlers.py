@@ -7,6 +7,8 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import TypeAlias
 
 import structlog
 
@@ -29,6 +31,8 @@ log = structlog.get_logger()
 
 REPORTS_PAGE = 200
 LOST_WARNING_SECONDS = 60.0
+SUMS_KEPT = 10_000
+"""Figures of so many sums are remembered, 1 kB each: hundreds of scopes as of the cut-offs that reports compare."""
 LATE_MARGIN = timedelta(minutes=1)
 """A late fact is noted before its sums are written: so much earlier it is still looked for."""
 CATEGORY_NAMES = {
@@ -66,6 +70,10 @@ class Names:
                 return "Chưa phân nhóm" if name == "none" else name
 
 
+Content: TypeAlias = tuple[object, ...]
+"""What a running report was last computed from: while that is the same, so is the report."""
+
+
 @dataclass(slots=True)
 class _Province:
     """What memory holds of a province between two turns; all of it can be read again."""
@@ -82,6 +90,8 @@ class _Province:
     closed: set[str] = field(default_factory=set)
     """Ids of periods whose final reports were looked at since `portions` last changed at or before their cut-off."""
     looked: float = -math.inf
+    contents: dict[str, Content] = field(default_factory=dict)
+    """Report key → what its last revision was computed from, while its period runs."""
     untold: dict[str, Report] = field(default_factory=dict)
     """Report key → its last revision, while it is written and not yet on the topic."""
     told: float = -math.inf
@@ -248,8 +258,8 @@ class Aggregation:
         began = time.perf_counter()
         computed_at = self._clock.now()
         # In a thread: thousands of scopes over years of periods must not keep the heartbeats waiting.
-        deserved = await asyncio.to_thread(
-            lambda: list(_revisions(known.heads, self._drafts(province, known, regime, as_of, latest, computed_at)))
+        deserved, contents = await asyncio.to_thread(
+            self._deserved, province, known, regime, as_of, latest, computed_at
         )
         revisions = [await self._amended(one, reason) for one, reason in deserved]
         if revisions and not await self._store.save_reports(revisions):
@@ -259,6 +269,7 @@ class Aggregation:
         for report in revisions:
             known.note(report.key, report.head)
             known.untold[report.key] = report
+        known.contents |= contents
         known.closed |= set(ended)
         known.stale, known.day = False, as_of.day
         metrics.AGGREGATION_SECONDS.observe(time.perf_counter() - began)
@@ -310,12 +321,14 @@ class Aggregation:
         known.closed.clear()
         return True
 
-    def _drafts(
+    def _deserved(
         self, province: str, known: _Province, regime: Regime, as_of: AsOf, latest: date, computed_at: datetime
-    ) -> list[Report]:
+    ) -> tuple[list[tuple[Report, Reason]], dict[str, Content]]:
+        """The revisions that are due, and what those of running periods are computed from."""
         book = Book(known.portions, regime.cut_off_after(as_of.day), latest)
         benchmarks = self._rules.benchmarks(province)
-        drafts = []
+        drafts: list[Report] = []
+        contents: dict[str, Content] = {}
         for period in _periods(regime, book.first, as_of):
             final = period.ends_at <= as_of.instant
             if final and period.id in known.closed:
@@ -328,13 +341,20 @@ class Aggregation:
                 before, last_year = (
                     book.of(one, members, other.cut_off_on) if other is not None else None for other in earlier
                 )
+                name, shown = known.names.of(one), indicators.of(one, members)
+                if not final:
+                    key = report_key(province, period.id, one)
+                    content = (figures, before, last_year, shown, members, name)
+                    if known.contents.get(key) == content:
+                        continue
+                    contents[key] = content
                 drafts.append(
                     Report(
                         province=province,
                         period=period.id,
                         kind=period.kind,
                         scope=one,
-                        scope_name=known.names.of(one),
+                        scope_name=name,
                         regime=regime.id,
                         starts_on=period.starts_on,
                         cut_off_on=period.cut_off_on,
@@ -347,11 +367,11 @@ class Aggregation:
                         previous=before,
                         year_before_period=earlier[1].id if earlier[1] is not None and last_year is not None else None,
                         year_before=last_year,
-                        indicators=indicators.of(one, members),
+                        indicators=shown,
                         members=members,
                     )
                 )
-        return drafts
+        return list(_revisions(known.heads, drafts)), contents
 
     async def _amended(self, report: Report, reason: Reason) -> Report:
         """A revision with what it changes in a closed report, and why."""
@@ -446,9 +466,7 @@ class Book:
             place = bisect_right(self._cut_offs, self._next_cut_off if cut_off is None else cut_off)
             sums = self._sums[place - 1][1] if place else {}
             day = self._day if cut_off is None else cut_off
-            found = self._figures[cut_off] = {one: unpacked(total, day) for one, total in sums.items()}
-            for figures in found.values():
-                figures.check()
+            self._figures[cut_off] = {one: _checked(total, day) for one, total in sums.items()}
         return self._figures[cut_off]
 
     def of(self, one: str, members: Collection[str], cut_off: date | None) -> Figures | None:
@@ -458,6 +476,14 @@ class Book:
             return figures.get(one)
         some = [figures[scope] for code in members if (scope := agency_scope(code)) in figures]
         return sum(some[1:], some[0]) if some else None
+
+
+@lru_cache(maxsize=SUMS_KEPT)
+def _checked(total: int, day: date) -> Figures:
+    """The figures in a sum. Kept: between two turns most of them stay as they are, those of past cut-offs all."""
+    figures = unpacked(total, day)
+    figures.check()
+    return figures
 
 
 class Shown:

@@ -15,13 +15,17 @@ class Settings(ReadingSettings):
     """What reporting needs beside what every process needs."""
 
     http_port: int = 8083
+    fetch_wait_ms: int = 200
+    """How long the broker holds a fetch. Nothing here is due at an instant: fewer, fuller batches cost less."""
+    fetch_min_bytes: int = Field(default=524_288, ge=1)
+    """So much is waited for, but no longer than that; about 200 facts."""
     aggregate_every_seconds: float = 0.5
     """Real time between looks at what changed and how far business time has come."""
     recheck_seconds: float = 300.0
     """Real time after which ledgers are tallied against the database, and reports computed from it alone."""
     prepare_every_seconds: float = Field(default=5.0, gt=0)
     """Real time between looks for closed periods whose report is to be prepared."""
-    compute_every_seconds: float = Field(default=2.5, ge=0)
+    compute_every_seconds: float = Field(default=1.5, ge=0)
     """Real time between two revisions of a report whose period still runs, as it is read."""
     publish_every_seconds: float = Field(default=5.0, ge=0)
     """Real time between two such revisions on the topic."""

@@ -155,6 +155,7 @@ class Consumption:
             batch_timeout_ms=settings.batch_wait_ms,
             # A short fetch wait keeps a quiet partition's time fresh: timers are at most two waits late.
             fetch_max_wait_ms=settings.fetch_wait_ms,
+            fetch_min_bytes=settings.fetch_min_bytes,
             fetch_max_bytes=16 * 1024 * 1024,
             # Of each partition this much is read ahead; a larger record comes all the same, alone.
             max_partition_fetch_bytes=512 * 1024,

@@ -33,6 +33,8 @@ class ProcessSettings(BaseSettings):
     """FastStream sleeps this long once more on an empty poll, so it is kept small."""
     fetch_wait_ms: int = 20
     """How long the broker holds an idle fetch: a quiet partition's time is at most two waits behind."""
+    fetch_min_bytes: int = Field(default=1, ge=1)
+    """What the broker waits for, as long as it holds a fetch at most."""
     outage_grace_seconds: float = Field(default=10.0, ge=0)
     """How long timers stand once a silent broker answers again: what ingest kept meanwhile comes first."""
     drain_seconds: float = 20.0
