@@ -2,6 +2,9 @@
 
 import sys
 
+YOUNG_MAX = 100_000
+"""A batch of a thousand snapshots is about as many values; looked through five times it cost as much as reading it."""
+
 
 def _serve() -> None:
     # Not at the top: a rebuild and its workers need none of this.
@@ -12,7 +15,7 @@ def _serve() -> None:
 
     settings = Settings()
     configure_logs(SERVICE, log_format=settings.log_format, level=settings.log_level)
-    serve(build(settings), settings)
+    serve(build(settings), settings, young_max=YOUNG_MAX)
 
 
 def _main(arguments: list[str]) -> None:

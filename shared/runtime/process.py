@@ -30,6 +30,7 @@ log = structlog.get_logger()
 
 START_FAILED = 3
 BEAT_SECONDS = 1.0
+YOUNG_MAX = 20_000
 CONNECT_SECONDS_MAX = 20.0
 BROKER_SECONDS_MAX = 5.0
 """How long a service that can do without Kafka waits for it at its start."""
@@ -175,13 +176,16 @@ async def _until_possible(step: Step) -> None:
             await asyncio.sleep(min(2.0, 0.2 * 2 ** min(attempt, 4)))
 
 
-def serve(app: ASGIApp, settings: ProcessSettings) -> None:
-    """Run until SIGTERM or SIGINT; uvicorn drains open requests first. A stop asked for exits 0."""
+def serve(app: ASGIApp, settings: ProcessSettings, *, young_max: int = YOUNG_MAX) -> None:
+    """Run until SIGTERM or SIGINT; uvicorn drains open requests first. A stop asked for exits 0.
+
+    `young_max`: after so many new containers garbage is looked for. To be larger than what is alive of a batch.
+    """
     # What was loaded so far lives as long as the process, and a batch makes many short-lived values: collecting all of
     # it again and again cost a fifth of the time of a batch.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(young_max, 20, 50)
     # uvicorn raises the signal again once it has stopped; without these that would look like being killed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))

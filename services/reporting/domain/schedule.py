@@ -90,6 +90,15 @@ def schedule_at(task: TaskFacts, as_of: AsOf, *, calendar: WorkingCalendar = PLA
     """Judge a task as of an instant, from what had been received by then; None: it did not exist yet."""
     if not as_of.knows(task.assigned_at):
         return None
+    return _judged(task, as_of, calendar)[0]
+
+
+def schedule_from(task: TaskFacts, as_of: AsOf, *, calendar: WorkingCalendar = PLAIN) -> tuple[Judgement | None, bool]:
+    """Judge a task as of an instant; and whether time alone may change the judgement after it."""
+    return _judged(task, as_of, calendar) if as_of.knows(task.assigned_at) else (None, False)
+
+
+def _judged(task: TaskFacts, as_of: AsOf, calendar: WorkingCalendar) -> tuple[Judgement, bool]:
     deadline = deadline_in_force(task, as_of)
     place = _place(task, deadline, as_of, calendar)
     column = place.column
@@ -100,7 +109,7 @@ def schedule_at(task: TaskFacts, as_of: AsOf, *, calendar: WorkingCalendar = PLA
             place.late_since,
             (place.delay_cause or UNSTATED) if column.is_late else None,
             column is Column.DONE_ON_TIME and deadline is None,
-        )
+        ), place.clock_runs
     counted = column is not Column.ENDED_WITHOUT_RESULT
     granted = sum(one.granted and as_of.knows(one.received_at) for one in task.deadlines) if counted else 0
     asked = [one for one in task.extensions if as_of.knows(one.received_at)] if counted and task.extensions else ()
@@ -108,7 +117,7 @@ def schedule_at(task: TaskFacts, as_of: AsOf, *, calendar: WorkingCalendar = PLA
     obstacles = [one for one in task.obstacles if as_of.knows(one.received_at)] if task.obstacles else ()
     cleared = sum(as_of.knows(one.cleared_at) for one in obstacles)
     allocated, assigned = _allocated(task, as_of) if task.allocations else (0, 0)
-    return Judgement(
+    judgement = Judgement(
         column=column,
         days_late=place.days_late,
         late_since=place.late_since,
@@ -129,6 +138,7 @@ def schedule_at(task: TaskFacts, as_of: AsOf, *, calendar: WorkingCalendar = PLA
         assigned_vnd=assigned,
         disbursed_vnd=_disbursed(task, as_of) if task.disbursements else 0,
     )
+    return judgement, place.clock_runs
 
 
 class _Place(NamedTuple):
@@ -136,6 +146,8 @@ class _Place(NamedTuple):
     days_late: int = 0
     late_since: date | None = None
     delay_cause: str | None = None
+    clock_runs: bool = False
+    """Whether it is the deadline's clock that decides: then time alone may bring another place."""
 
 
 def deadline_in_force(task: TaskFacts, as_of: AsOf) -> Deadline | None:
@@ -189,10 +201,9 @@ def _place(task: TaskFacts, deadline: Deadline | None, as_of: AsOf, calendar: Wo
     if as_of.instant >= deadline.due_at:
         # A resumption may end the time before the legal day: then no day is counted until that day has come.
         since = deadline.legal if day >= deadline.legal else None
-        return _Place(Column.OPEN_OVERDUE, days_after(deadline.legal, day), late_since=since)
-    if day >= soon_on(deadline, calendar):
-        return _Place(Column.OPEN_DUE_SOON)
-    return _Place(Column.OPEN_IN_TIME)
+        return _Place(Column.OPEN_OVERDUE, days_after(deadline.legal, day), late_since=since, clock_runs=True)
+    near = day >= soon_on(deadline, calendar)
+    return _Place(Column.OPEN_DUE_SOON if near else Column.OPEN_IN_TIME, clock_runs=True)
 
 
 def soon_on(deadline: Deadline, calendar: WorkingCalendar) -> date:

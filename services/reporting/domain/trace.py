@@ -5,14 +5,15 @@ its day comes near. Between those it stands still (days late that grow are kept 
 list of steps, and what all tasks add as of any instant is a sum over steps, which can be kept up to date step by step.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
-from services.reporting.domain.facts import TaskFacts
+from services.reporting.domain.facts import Deadline, TaskFacts
 from services.reporting.domain.figures import packed
-from services.reporting.domain.schedule import PLAIN, AsOf, schedule_at, soon_on
+from services.reporting.domain.schedule import PLAIN, AsOf, schedule_from, soon_on
 from shared.workdays.calendar import ICT, WorkingCalendar, start_of
 
 RULES: Final = 1
@@ -73,19 +74,37 @@ NOTHING: Final = Trace()
 
 def trace(task: TaskFacts, *, calendar: WorkingCalendar = PLAIN) -> Trace:
     """Follow a task from its assignment to all that is known of its future."""
+    if task.is_plain and not (task.results or task.suspensions or task.ended):
+        return _untouched(task.assigned_at, task.deadlines, calendar)
+    return _followed(task, calendar)
+
+
+@lru_cache(maxsize=4_096)
+def _untouched(assigned_at: datetime, deadlines: tuple[Deadline, ...], calendar: WorkingCalendar) -> Trace:
+    """The same for every agency of a clause, until one of them does something: a directive may go to hundreds."""
+    return _followed(TaskFacts("", 1, "", assigned_at, deadlines=deadlines), calendar)
+
+
+def _followed(task: TaskFacts, calendar: WorkingCalendar) -> Trace:
     steps: list[Step] = []
     before = 0
-    for at, as_of in _looks(task, calendar):
-        adds = packed(schedule_at(task, as_of, calendar=calendar))
+    known = set(task.instants())
+    all_known = moment(AsOf(max(known)))
+    for at, as_of in _looks(task, known, calendar):
+        judgement, clock_runs = schedule_from(task, as_of, calendar=calendar)
+        adds = packed(judgement)
         if adds != before:
             steps.append(Step(at, adds))
             before = adds
+        if at >= all_known and not clock_runs:
+            # Done, ended, waiting for a verdict, suspended: its deadlines may pass, and change nothing.
+            break
     return Trace(tuple(steps))
 
 
-def _looks(task: TaskFacts, calendar: WorkingCalendar) -> Sequence[tuple[Moment, AsOf]]:
+def _looks(task: TaskFacts, known: Collection[datetime], calendar: WorkingCalendar) -> Sequence[tuple[Moment, AsOf]]:
     """The instants at which the judgement may change, in order, from the assignment on."""
-    received = set(task.instants())
+    received = set(known)
     passed = set[datetime]()
     for deadline in task.deadlines:
         received.add(start_of(soon_on(deadline, calendar)))
