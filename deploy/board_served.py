@@ -48,6 +48,9 @@ class _All:
     async def times(self) -> Mapping[int, datetime]:
         return dict.fromkeys(self.owned(), self._clock.instant)
 
+    def backlog(self) -> int:
+        return 0
+
     async def partition_count(self) -> int:
         return 2
 

@@ -181,6 +181,10 @@ class KafkaShare:
         """
         return await self._consumption.partition_times(TASKS)
 
+    def backlog(self) -> int:
+        """See ports.Share."""
+        return self._consumption.backlog(TASKS)
+
     async def partition_count(self) -> int:
         """See ports.Share."""
         return await self._publisher.partition_count(TASKS.name)

@@ -33,6 +33,9 @@ REPORTS_PAGE = 200
 LOST_WARNING_SECONDS = 60.0
 SUMS_KEPT = 10_000
 """Figures of so many sums are remembered, 1 kB each: hundreds of scopes as of the cut-offs that reports compare."""
+BACKLOG = 2_000
+"""While so many facts wait, a report is old when it is computed: it is computed as seldom as it is told, and the facts
+come first."""
 LATE_MARGIN = timedelta(minutes=1)
 """A late fact is noted before its sums are written: so much earlier it is still looked for."""
 CATEGORY_NAMES = {
@@ -249,7 +252,7 @@ class Aggregation:
         first = min(cut_off for _, cut_off in known.portions)
         ended = _ended(regime, first, as_of)
         closes = any(one not in known.closed for one in ended)
-        if not closes and time.monotonic() - known.looked < self._compute_every_seconds:
+        if not closes and time.monotonic() - known.looked < self._pace_seconds():
             return
         known.stale |= await self._read_registry(province, known)
         if not (closes or known.stale or known.day != as_of.day):
@@ -274,6 +277,10 @@ class Aggregation:
         known.stale, known.day = False, as_of.day
         metrics.AGGREGATION_SECONDS.observe(time.perf_counter() - began)
         await self._tell_closed(known)
+
+    def _pace_seconds(self) -> float:
+        behind = self._share.backlog() >= BACKLOG
+        return max(self._compute_every_seconds, self._publish_every_seconds if behind else 0.0)
 
     async def _fetch(self, province: str, known: _Province, chosen: Sequence[LedgerHead]) -> bool | None:
         """Read the portions that are new. Whether any were; None where one was thrown away meanwhile."""

@@ -322,6 +322,10 @@ class Share(Protocol):
         """The business time of each owned partition of the tasks topic, where it is known."""
         ...
 
+    def backlog(self) -> int:
+        """Records of the tasks topic that wait for this replica."""
+        ...
+
     async def partition_count(self) -> int:
         """How many partitions the tasks topic has."""
         ...

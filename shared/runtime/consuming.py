@@ -426,6 +426,15 @@ class Consumption:
                 times[tp.partition] = now
         return times
 
+    def backlog(self, topic: Topic) -> int:
+        """Records of a topic's owned partitions that are known to wait."""
+        consumer = self._consumer()
+        waiting = 0
+        for tp, partition in self._partitions.items():
+            if tp.topic == topic.name and partition.applied is not None and tp in consumer.assignment():
+                waiting += max(0, (consumer.highwater(tp) or 0) - partition.applied)
+        return waiting
+
     async def _time_of(self, tp: TopicPartition, partition: _Partition) -> datetime | None:
         consumer = self._consumer()
         if tp not in consumer.assignment():

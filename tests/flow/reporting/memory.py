@@ -253,6 +253,8 @@ class MemoryShare:
         """The partitions that this replica owns; None: all."""
         self.provinces: set[str] | None = None
         """What this replica owns; None: everything."""
+        self.waiting = 0
+        """Facts that wait for it."""
 
     def reach(self, instant: datetime) -> None:
         """All partitions have come this far."""
@@ -263,6 +265,9 @@ class MemoryShare:
 
     async def times(self) -> Mapping[int, datetime]:
         return {partition: instant for partition, instant in self.known.items() if partition in self.owned()}
+
+    def backlog(self) -> int:
+        return self.waiting
 
     async def partition_count(self) -> int:
         return self._partitions

@@ -14,6 +14,7 @@ from services.reporting.domain.aggregate import aggregate
 from services.reporting.domain.facts import TaskFacts
 from services.reporting.domain.periods import Kind
 from services.reporting.domain.schedule import AsOf
+from services.reporting.handlers import BACKLOG
 from services.reporting.ports import KeptTask, Message
 from services.reporting.rules import Rulebook
 from services.reporting.wire import snapshot_of, task_facts, totals
@@ -257,6 +258,23 @@ async def test_change_within_the_interval_is_published_once_it_is_over() -> None
     assert read is not None
     assert read.figures.done_on_time == 1
     assert not await replica.store.unpublished("H48", 10)
+
+
+async def test_in_a_backlog_reports_are_computed_as_seldom_as_they_are_told() -> None:
+    replica = Replica(publish_every_seconds=0.3)
+    await replica.receive(changed(a_snapshot(1)))
+    await replica.at("2024-10-12")
+    await replica.receive(changed(a_snapshot(2, result="2024-10-12", accepted="2024-10-12")))
+    replica.share.waiting = BACKLOG
+    await replica.at("2024-10-12 09:00")
+    behind = await replica.store.report("H48/2024-10/province")
+    await asyncio.sleep(0.35)
+    await replica.at("2024-10-12 09:00")
+    later = await replica.store.report("H48/2024-10/province")
+
+    assert behind is not None
+    assert later is not None
+    assert (behind.figures.done_on_time, later.figures.done_on_time) == (0, 1)
 
 
 class _SlowTopic(MemoryTopic):
