@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import (
     KafkaConnectionError,
     KafkaTimeoutError,
@@ -23,7 +24,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
-from shared.contracts.topics import SUBMISSIONS
+from shared.contracts.topics import SUBMISSIONS, TASKS
 from shared.runtime import process
 from shared.runtime.clock import SystemClock
 from shared.runtime.consuming import BACKOFF_SECONDS_MAX, Consumption, backoff, dead_letter
@@ -131,6 +132,24 @@ async def test_poison_is_found_by_halves_and_costs_the_others_little(
     assert buried == sorted(poison)
     assert applied == [offset for offset in range(2000) if offset not in poison]
     assert calls <= len(poison) * 24
+
+
+async def test_backlog_is_what_is_known_to_wait_of_partitions_owned(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def apply(records: object) -> None:
+        raise AssertionError("nothing comes")
+
+    consumption = a_consumption(apply, Crashes())
+    ends = {0: 10, 1: 5, 2: None, 3: 7, 4: 100}
+    applied = {0: 4, 1: 5, 2: 3, 3: None, 4: 1}
+    consumer = SimpleNamespace(
+        assignment=lambda: {TopicPartition(SUBMISSIONS.name, one) for one in ends if one != 4},
+        highwater=lambda tp: ends[tp.partition],
+    )
+    monkeypatch.setattr(consumption, "_consumer", lambda: consumer)
+    known: Any = {TopicPartition(SUBMISSIONS.name, one): SimpleNamespace(applied=at) for one, at in applied.items()}
+    monkeypatch.setattr(consumption, "_partitions", known | {TopicPartition(TASKS.name, 0): SimpleNamespace(applied=0)})
+
+    assert consumption.backlog(SUBMISSIONS) == 6
 
 
 async def test_no_record_is_blamed_for_a_spent_client() -> None:
