@@ -260,6 +260,26 @@ async def test_change_within_the_interval_is_published_once_it_is_over() -> None
     assert not await replica.store.unpublished("H48", 10)
 
 
+async def test_running_report_is_revised_where_only_the_period_before_it_changed() -> None:
+    """A result that came in late counts for the month before; as of now the task was done all the same."""
+    replica = Replica()
+    await replica.receive(changed(a_snapshot(1)))
+    await replica.at("2024-10-12")
+    await replica.receive(changed(a_snapshot(2, result="2024-10-16", accepted="2024-10-16")))
+    await replica.at("2024-10-17")
+    before = await replica.store.report("H48/2024-11/province")
+    await replica.receive(changed(a_snapshot(3, result="2024-10-13", accepted="2024-10-13")))
+    await replica.at("2024-10-17 09:00")
+    after = await replica.store.report("H48/2024-11/province")
+
+    assert before is not None
+    assert after is not None
+    assert before.previous is not None
+    assert after.previous is not None
+    assert (before.figures.done_on_time, before.previous.done_on_time) == (1, 0)
+    assert (after.figures.done_on_time, after.previous.done_on_time) == (1, 1)
+
+
 async def test_in_a_backlog_reports_are_computed_as_seldom_as_they_are_told() -> None:
     replica = Replica(publish_every_seconds=0.3)
     await replica.receive(changed(a_snapshot(1)))
