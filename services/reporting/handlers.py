@@ -73,7 +73,7 @@ class Names:
                 return "Chưa phân nhóm" if name == "none" else name
 
 
-Content: TypeAlias = tuple[object, ...]
+Basis: TypeAlias = tuple[object, ...]
 """What a running report was last computed from: while that is the same, so is the report."""
 
 
@@ -93,7 +93,7 @@ class _Province:
     closed: set[str] = field(default_factory=set)
     """Ids of periods whose final reports were looked at since `portions` last changed at or before their cut-off."""
     looked: float = -math.inf
-    contents: dict[str, Content] = field(default_factory=dict)
+    bases: dict[str, Basis] = field(default_factory=dict)
     """Report key → what its last revision was computed from, while its period runs."""
     untold: dict[str, Report] = field(default_factory=dict)
     """Report key → its last revision, while it is written and not yet on the topic."""
@@ -261,9 +261,7 @@ class Aggregation:
         began = time.perf_counter()
         computed_at = self._clock.now()
         # In a thread: thousands of scopes over years of periods must not keep the heartbeats waiting.
-        deserved, contents = await asyncio.to_thread(
-            self._deserved, province, known, regime, as_of, latest, computed_at
-        )
+        deserved, bases = await asyncio.to_thread(self._deserved, province, known, regime, as_of, latest, computed_at)
         revisions = [await self._amended(one, reason) for one, reason in deserved]
         if revisions and not await self._store.save_reports(revisions):
             del self._provinces[province]
@@ -272,7 +270,7 @@ class Aggregation:
         for report in revisions:
             known.note(report.key, report.head)
             known.untold[report.key] = report
-        known.contents |= contents
+        known.bases |= bases
         known.closed |= set(ended)
         known.stale, known.day = False, as_of.day
         metrics.AGGREGATION_SECONDS.observe(time.perf_counter() - began)
@@ -330,12 +328,12 @@ class Aggregation:
 
     def _deserved(
         self, province: str, known: _Province, regime: Regime, as_of: AsOf, latest: date, computed_at: datetime
-    ) -> tuple[list[tuple[Report, Reason]], dict[str, Content]]:
+    ) -> tuple[list[tuple[Report, Reason]], dict[str, Basis]]:
         """The revisions that are due, and what those of running periods are computed from."""
         book = Book(known.portions, regime.cut_off_after(as_of.day), latest)
         benchmarks = self._rules.benchmarks(province)
         drafts: list[Report] = []
-        contents: dict[str, Content] = {}
+        bases: dict[str, Basis] = {}
         for period in _periods(regime, book.first, as_of):
             final = period.ends_at <= as_of.instant
             if final and period.id in known.closed:
@@ -351,10 +349,10 @@ class Aggregation:
                 name, shown = known.names.of(one), indicators.of(one, members)
                 if not final:
                     key = report_key(province, period.id, one)
-                    content = (figures, before, last_year, shown, members, name)
-                    if known.contents.get(key) == content:
+                    basis = (figures, before, last_year, shown, members, name)
+                    if known.bases.get(key) == basis:
                         continue
-                    contents[key] = content
+                    bases[key] = basis
                 drafts.append(
                     Report(
                         province=province,
@@ -378,7 +376,7 @@ class Aggregation:
                         members=members,
                     )
                 )
-        return list(_revisions(known.heads, drafts)), contents
+        return list(_revisions(known.heads, drafts)), bases
 
     async def _amended(self, report: Report, reason: Reason) -> Report:
         """A revision with what it changes in a closed report, and why."""

@@ -94,6 +94,11 @@ class _Partition:
     committed: int | None = None
 
 
+def _waiting(end: int | None, applied: int | None) -> int | None:
+    """Records of a partition that wait; None while one of its two ends is unknown."""
+    return max(0, end - applied) if end is not None and applied is not None else None
+
+
 class Consumption:
     """Consumption of some topics by one consumer group in one process."""
 
@@ -429,11 +434,12 @@ class Consumption:
     def backlog(self, topic: Topic) -> int:
         """Records of a topic's owned partitions that are known to wait."""
         consumer = self._consumer()
-        waiting = 0
-        for tp, partition in self._partitions.items():
-            if tp.topic == topic.name and partition.applied is not None and tp in consumer.assignment():
-                waiting += max(0, (consumer.highwater(tp) or 0) - partition.applied)
-        return waiting
+        assigned = consumer.assignment()
+        return sum(
+            _waiting(consumer.highwater(tp), partition.applied) or 0
+            for tp, partition in self._partitions.items()
+            if tp.topic == topic.name and tp in assigned
+        )
 
     async def _time_of(self, tp: TopicPartition, partition: _Partition) -> datetime | None:
         consumer = self._consumer()
@@ -442,11 +448,11 @@ class Consumption:
         if partition.applied is None:
             partition.applied = await self._first_offset(consumer, tp)
         end, poll_ms = consumer.highwater(tp), consumer.last_poll_timestamp(tp)
-        if end is None or poll_ms is None or partition.applied is None:
+        waiting = _waiting(end, partition.applied)
+        if waiting is None or poll_ms is None:
             return None
-        LAG.labels(tp.topic, str(tp.partition)).set(max(0, end - partition.applied))
-        nothing_waits = partition.applied >= end
-        return partition.time.look(poll_ms / 1000, nothing_waits=nothing_waits, clock_at=self._clock.at)
+        LAG.labels(tp.topic, str(tp.partition)).set(waiting)
+        return partition.time.look(poll_ms / 1000, nothing_waits=waiting == 0, clock_at=self._clock.at)
 
     @staticmethod
     async def _first_offset(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:

@@ -31,6 +31,7 @@ log = structlog.get_logger()
 START_FAILED = 3
 BEAT_SECONDS = 1.0
 YOUNG_MAX = 20_000
+"""See serve."""
 CONNECT_SECONDS_MAX = 20.0
 BROKER_SECONDS_MAX = 5.0
 """How long a service that can do without Kafka waits for it at its start."""

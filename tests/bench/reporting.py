@@ -443,6 +443,7 @@ async def _accept(bench: Bench, numbers: Sequence[int], seconds: int) -> list[fl
             "bootstrap.servers": bench.bootstrap,
             "enable.idempotence": True,
             "linger.ms": LINGER_MS,
+            # The same key, the same partition as with every other producer of ours.
             "partitioner": "murmur2_random",
         }
     )

@@ -88,17 +88,13 @@ class Judgement(NamedTuple):
 
 def schedule_at(task: TaskFacts, as_of: AsOf, *, calendar: WorkingCalendar = PLAIN) -> Judgement | None:
     """Judge a task as of an instant, from what had been received by then; None: it did not exist yet."""
-    if not as_of.knows(task.assigned_at):
-        return None
-    return _judged(task, as_of, calendar)[0]
+    return schedule_from(task, as_of, calendar=calendar)[0]
 
 
 def schedule_from(task: TaskFacts, as_of: AsOf, *, calendar: WorkingCalendar = PLAIN) -> tuple[Judgement | None, bool]:
     """Judge a task as of an instant; and whether time alone may change the judgement after it."""
-    return _judged(task, as_of, calendar) if as_of.knows(task.assigned_at) else (None, False)
-
-
-def _judged(task: TaskFacts, as_of: AsOf, calendar: WorkingCalendar) -> tuple[Judgement, bool]:
+    if not as_of.knows(task.assigned_at):
+        return None, False
     deadline = deadline_in_force(task, as_of)
     place = _place(task, deadline, as_of, calendar)
     column = place.column

@@ -310,11 +310,8 @@ class _SlowTopic(MemoryTopic):
         await super().__call__(messages)
 
 
-async def test_revisions_of_a_report_reach_the_topic_in_their_order() -> None:
-    """INVARIANT: what is told last of a report is its last revision.
-
-    The topic is compacted: were the running month's told after the closed one's, that is what would stay.
-    """
+async def _second_revision_untold() -> tuple[_SlowTopic, Replica]:
+    """October's first revision is told, its second is written, and the topic takes nothing until it is opened."""
     topic = _SlowTopic()
     replica = Replica(topic=topic)
     await replica.receive(changed(a_snapshot(1)))
@@ -324,6 +321,15 @@ async def test_revisions_of_a_report_reach_the_topic_in_their_order() -> None:
     replica.share.reach(at("2024-10-12 09:00"))
     await replica.aggregation.turn()
     topic.open.clear()
+    return topic, replica
+
+
+async def test_revisions_of_a_report_reach_the_topic_in_their_order() -> None:
+    """INVARIANT: what is told last of a report is its last revision.
+
+    The topic is compacted: were the running month's told after the closed one's, that is what would stay.
+    """
+    topic, replica = await _second_revision_untold()
     telling = asyncio.create_task(replica.aggregation.tell())
     closing = asyncio.create_task(replica.at("2024-10-15"))
     await asyncio.sleep(0.2)
@@ -335,15 +341,7 @@ async def test_revisions_of_a_report_reach_the_topic_in_their_order() -> None:
 
 
 async def test_what_was_replaced_before_its_turn_came_is_not_told() -> None:
-    topic = _SlowTopic()
-    replica = Replica(topic=topic)
-    await replica.receive(changed(a_snapshot(1)))
-    await replica.at("2024-10-12")
-    await replica.receive(changed(a_snapshot(2, result="2024-10-12", accepted="2024-10-12")))
-    replica.clock.instant = at("2024-10-12 09:00")
-    replica.share.reach(at("2024-10-12 09:00"))
-    await replica.aggregation.turn()
-    topic.open.clear()
+    topic, replica = await _second_revision_untold()
     closing = asyncio.create_task(replica.at("2024-10-15"))
     await asyncio.sleep(0.2)
     telling = asyncio.create_task(replica.aggregation.tell())
