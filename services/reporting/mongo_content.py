@@ -1,5 +1,6 @@
 """MongoContentStore: finds the tasks of a report's lists by index, and keeps every revision that was prepared."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -103,12 +104,14 @@ class MongoContentStore:
         if revision is not None:
             asked["revision"] = revision
         found = await self._prepared.find_one(asked, sort=[("revision", DESCENDING)])
-        return documents.prepared(found) if found is not None else None
+        return await asyncio.to_thread(documents.prepared, found) if found is not None else None
 
     async def save_prepared(self, prepared: Prepared) -> bool:
         """See preparing.ContentStore."""
+        # In a thread, as where it is read: long lists take tenths of a second, and whoever asks meanwhile would wait.
+        document = await asyncio.to_thread(documents.prepared_document, prepared)
         try:
-            await self._prepared.insert_one(documents.prepared_document(prepared))
+            await self._prepared.insert_one(document)
         except DuplicateKeyError:
             return False
         return True
@@ -136,7 +139,7 @@ class MongoContentStore:
         """See preparing.ContentStore."""
         order = [("cut_off_on", ASCENDING), ("period", ASCENDING), ("revision", ASCENDING)]
         found = self._prepared.find({"province": province, "untold": True}).sort(order).limit(limit)
-        return [documents.prepared(one) async for one in found]
+        return [await asyncio.to_thread(documents.prepared, one) async for one in found]
 
     async def mark_told(self, prepared: Sequence[Prepared]) -> None:
         """See preparing.ContentStore."""

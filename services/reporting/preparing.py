@@ -147,9 +147,11 @@ class Gathering:
         )
         async for snapshots in self._store.listed(province, lists.window):
             self._beat()
-            # In a thread: a page of snapshots takes a tenth of a second to read, and heartbeats must not wait.
+            # In threads, this and what follows: a tenth of a second each and more, and neither heartbeats nor whoever
+            # reads must wait for it.
             await asyncio.to_thread(_take, lists, snapshots)
-        return compose(
+        return await asyncio.to_thread(
+            compose,
             figured,
             lists,
             directory,
@@ -226,7 +228,7 @@ class Preparing:
             self._waits[waited] = self._waits.get(waited, 0) + 1
             return False
         self._waits.pop(waited, None)
-        content_hash = content.content_hash
+        content_hash = await asyncio.to_thread(lambda: content.content_hash)
         if last is not None and content_hash == last.content_hash:
             await self._store.note_seen(province, closed.period, last.revision, content.report_revision)
             return False

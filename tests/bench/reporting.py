@@ -422,7 +422,10 @@ async def _read(reporting: Service, expected: int) -> list[Seen]:
     seen: list[Seen] = []
     async with _http(reporting) as http:
         while not seen or seen[-1].done < expected:
-            done = (await _read_totals(http))["done"]
+            totals = await _read_totals(http)
+            if "done" not in totals:
+                raise CouldNotMeasureError("the report could not be read while facts came in")
+            done = totals["done"]
             if not seen or seen[-1].done != done:
                 seen.append(Seen(time.time(), done))
             await asyncio.sleep(LOOK_SECONDS)

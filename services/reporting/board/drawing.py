@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -32,7 +33,7 @@ class Drawn(NamedTuple):
 
 
 class Drawing:
-    """Turns a page's values into an answer."""
+    """Turns a page's values into an answer. Keeps nothing of them, so one does for a process: see drawing()."""
 
     def __init__(self) -> None:
         self._files = {one.name: one.read_bytes() for one in sorted((_HERE / "static").iterdir()) if one.is_file()}
@@ -87,3 +88,9 @@ class Drawing:
             "x-content-type-options": "nosniff",
         }
         return Response(content, headers=headers, media_type=_TYPES[Path(name).suffix])
+
+
+@cache
+def drawing() -> Drawing:
+    """The one of this process: compiling all templates takes 0.2 s."""
+    return Drawing()

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.reporting.board.drawing import Drawing, Drawn
+from services.reporting.board.drawing import Drawn, drawing
 from services.reporting.board.figure_pages import FigurePages, Ruling
 from services.reporting.board.keeping import Keeping
 from services.reporting.board.places import Page, Place, RefusedError, menu
@@ -49,7 +49,7 @@ class Board:
         self._registers = Registers(store, lists)
         self._figures = FigurePages(store, lists, rules)
         self._tasks = TaskPages(store, lists, rules, self._registers)
-        self._drawing = Drawing()
+        self._drawing = drawing()
 
     def routes(self) -> list[Route]:
         """All routes."""
