@@ -11,7 +11,7 @@ from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.errors import PyMongoError
 
 from services.ingest.ports import Backlog, Kept, Message, OutboxDownError, Trace
-from shared.runtime.mongodb import Database, Document
+from shared.runtime.mongodb import Database, Document, make_indexes
 
 LEASE_SECONDS = 10
 """How long the replica that forwards may be silent before another one does."""
@@ -32,11 +32,12 @@ class MongoOutbox:
     async def prepare(self) -> None:
         """Create the indexes that the queries below rest on. Safe to repeat."""
         async with self._in_time():
-            await self._events.create_indexes(
+            await make_indexes(
+                self._events,
                 [
                     IndexModel([("replica", ASCENDING)], name="by_replica"),
                     IndexModel([("forward", ASCENDING), ("_id", ASCENDING)], name="by_order"),
-                ]
+                ],
             )
 
     async def keep(self, messages: Sequence[Message]) -> None:

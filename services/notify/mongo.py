@@ -18,7 +18,7 @@ from services.notify.domain.registry import AgencyRecord, Registry
 from services.notify.domain.routing import Recipient, Role
 from services.notify.mongo_dispatches import MongoDispatches, appended, pushed, silence_key
 from services.notify.ports import AlertWithDeliveries, Counts, Decided, DeliveryState, Wanted
-from shared.runtime.mongodb import Database, Document
+from shared.runtime.mongodb import Database, Document, make_indexes
 
 _ALERT = TypeAdapter(Alert)
 _DUPLICATE_KEY = 11000
@@ -39,7 +39,8 @@ class MongoNotifyStore(MongoDispatches):
     async def prepare(self) -> None:
         """Create the indexes that the queries below rest on. Safe to repeat."""
         await self._prepare_dispatches()
-        await self._alerts.create_indexes(
+        await make_indexes(
+            self._alerts,
             [
                 IndexModel([("p", ASCENDING)], partialFilterExpression={"unpublished": True}, name="unpublished"),
                 # Not `by_task`: an earlier build has an index of that name on the task alone.
@@ -53,10 +54,11 @@ class MongoNotifyStore(MongoDispatches):
                 IndexModel(
                     [("alert.province", ASCENDING), ("readers", ASCENDING), ("_id", ASCENDING)], name="by_reader"
                 ),
-            ]
+            ],
         )
         waiting = {"waits": {"$exists": True}}
-        await self._deliveries.create_indexes(
+        await make_indexes(
+            self._deliveries,
             [
                 IndexModel(
                     [("p", ASCENDING), ("not_before", ASCENDING), ("waits", ASCENDING)],
@@ -78,21 +80,23 @@ class MongoNotifyStore(MongoDispatches):
                 IndexModel([("silence", ASCENDING)], sparse=True, name="by_silence"),
                 IndexModel([("alert_id", ASCENDING)], name="by_alert"),
                 IndexModel([("alert.task_id", ASCENDING)], name="by_task"),
-            ]
+            ],
         )
-        await self._tasks.create_indexes(
+        await make_indexes(
+            self._tasks,
             [
                 IndexModel(
                     [("province", ASCENDING), ("agency", ASCENDING), ("result", ASCENDING), ("standing", ASCENDING)],
                     name="by_agency",
                 )
-            ]
+            ],
         )
-        await self._contacts.create_indexes(
+        await make_indexes(
+            self._contacts,
             [
                 IndexModel([("province", ASCENDING)], name="by_province"),
                 IndexModel([("valid_to", ASCENDING)], name="by_end"),
-            ]
+            ],
         )
 
     # -- what is known ---------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from services.notify.domain.dispatch import DIGEST, SUMMARY, Delivery, Desk, Dis
 from services.notify.domain.pipeline import Stage, Step
 from services.notify.domain.routing import Recipient, Role
 from services.notify.domain.silences import Silence
-from shared.runtime.mongodb import Database, Document
+from shared.runtime.mongodb import Database, Document, make_indexes
 
 STRAYS_PAGE = 500
 STEPS_KEPT = 20
@@ -36,7 +36,8 @@ class MongoDispatches:
         self._lists = database["heard_in_lists"]
 
     async def _prepare_dispatches(self) -> None:
-        await self._dispatches.create_indexes(
+        await make_indexes(
+            self._dispatches,
             [
                 IndexModel(
                     [("p", ASCENDING), ("channel", ASCENDING), ("next_try", ASCENDING)],
@@ -53,17 +54,19 @@ class MongoDispatches:
                 ),
                 IndexModel([("desk", ASCENDING), ("channel", ASCENDING), ("formed_on", DESCENDING)], name="by_desk"),
                 IndexModel([("formed_on", ASCENDING)], name="by_age"),
-            ]
+            ],
         )
-        await self._unreachable.create_indexes([IndexModel([("province", ASCENDING)], name="by_province")])
-        await self._lists.create_indexes(
-            [IndexModel([("task_id", ASCENDING)], name="by_task"), IndexModel([("at", ASCENDING)], name="by_age")]
+        await make_indexes(self._unreachable, [IndexModel([("province", ASCENDING)], name="by_province")])
+        await make_indexes(
+            self._lists,
+            [IndexModel([("task_id", ASCENDING)], name="by_task"), IndexModel([("at", ASCENDING)], name="by_age")],
         )
-        await self._silences.create_indexes(
+        await make_indexes(
+            self._silences,
             [
                 IndexModel([("province", ASCENDING), ("starts_at", DESCENDING)], name="by_province"),
                 IndexModel([("ends_at", ASCENDING)], name="by_end"),
-            ]
+            ],
         )
 
     # -- forming ---------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from services.reporting.ports import (
     Tally,
 )
 from shared.runtime.errors import TransientError
-from shared.runtime.mongodb import Database, Document
+from shared.runtime.mongodb import Database, Document, make_indexes
 
 _DUPLICATE_KEY = 11000
 RACES_MAX = 10
@@ -60,26 +60,30 @@ class MongoReportStore:
         if not self._pinned:
             await begin_database(self._database, applied_before=False)
             await self.generations()
-        await self._tasks.create_indexes(
+        await make_indexes(
+            self._tasks,
             [
                 # Tallied from the index alone.
                 IndexModel([("p", ASCENDING), ("province", ASCENDING), ("seq", ASCENDING)], name="versions"),
-            ]
+            ],
         )
         for registry in Registry:
-            await self._registry(registry).create_indexes(
-                [IndexModel([("province", ASCENDING), ("seq", ASCENDING)], name="versions")]
+            await make_indexes(
+                self._registry(registry), [IndexModel([("province", ASCENDING), ("seq", ASCENDING)], name="versions")]
             )
-        await self._portions.create_indexes(
+        await make_indexes(
+            self._portions,
             [
                 IndexModel([("epoch", ASCENDING), ("replaced_at", ASCENDING)], name="replaced"),
                 IndexModel([("replaced_at", ASCENDING)], expireAfterSeconds=KEPT_SECONDS, name="thrown_away"),
-            ]
+            ],
         )
-        await self._late.create_indexes(
-            [IndexModel([("province", ASCENDING), ("scopes", ASCENDING), ("noted_at", ASCENDING)], name="by_scope")]
+        await make_indexes(
+            self._late,
+            [IndexModel([("province", ASCENDING), ("scopes", ASCENDING), ("noted_at", ASCENDING)], name="by_scope")],
         )
-        await self._reports.create_indexes(
+        await make_indexes(
+            self._reports,
             [
                 IndexModel([("province", ASCENDING), ("period", DESCENDING), ("scope", ASCENDING)], name="by_period"),
                 IndexModel(
@@ -90,13 +94,14 @@ class MongoReportStore:
                     partialFilterExpression={"unpublished": True},
                     name="unpublished",
                 ),
-            ]
+            ],
         )
-        await self._revisions.create_indexes(
+        await make_indexes(
+            self._revisions,
             [
                 IndexModel([("key", ASCENDING), ("revision", DESCENDING)], name="by_key"),
                 IndexModel([("province", ASCENDING), ("period", ASCENDING), ("computed_at", ASCENDING)], name="stood"),
-            ]
+            ],
         )
 
     # -- generations ---------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from services.reporting.domain.periods import Kind
 from services.reporting.domain.scopes import PROVINCE_SCOPE
 from services.reporting.mongo_generations import Serving, collection_name
 from services.reporting.preparing import Closed
-from shared.runtime.mongodb import Database
+from shared.runtime.mongodb import Database, make_indexes
 
 PAGE: Final = 500
 """Snapshots held at once."""
@@ -39,7 +39,8 @@ class MongoContentStore:
 
     async def prepare(self) -> None:
         """Create the indexes that the queries below rest on. Safe to repeat. All hold only the tasks concerned."""
-        await self._tasks.create_indexes(
+        await make_indexes(
+            self._tasks,
             [
                 IndexModel(
                     [("province", ASCENDING), ("overdue_until", ASCENDING), ("overdue_from", ASCENDING)],
@@ -61,9 +62,10 @@ class MongoContentStore:
                     partialFilterExpression={"funded": True},
                     name="listed_funded",
                 ),
-            ]
+            ],
         )
-        await self._prepared.create_indexes(
+        await make_indexes(
+            self._prepared,
             [
                 IndexModel(
                     [("province", ASCENDING), ("period", ASCENDING), ("revision", DESCENDING)], name="by_period"
@@ -73,7 +75,7 @@ class MongoContentStore:
                     partialFilterExpression={"untold": True},
                     name="untold",
                 ),
-            ]
+            ],
         )
 
     async def listed(self, province: str, window: Window) -> AsyncIterator[list[str]]:

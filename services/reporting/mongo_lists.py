@@ -15,7 +15,7 @@ from services.reporting.domain.scopes import PROVINCE_SCOPE, ScopeKind, scope
 from services.reporting.lists import AGENCIES_MAX, After, Sought, State, TaskRow, TooBroadError, Where, Window
 from services.reporting.mongo_generations import Serving, collection_name
 from services.reporting.ports import Entry, Registry
-from shared.runtime.mongodb import Database, Document
+from shared.runtime.mongodb import Database, Document, make_indexes
 
 _ROW: Final = {
     "directive": 1,
@@ -53,7 +53,8 @@ class MongoLists:
     async def prepare(self) -> None:
         """Create the indexes that the queries below rest on. Safe to repeat."""
         province = ("province", ASCENDING)
-        await self._tasks.create_indexes(
+        await make_indexes(
+            self._tasks,
             [
                 IndexModel([province, *_URGENT], partialFilterExpression={"open": True}, name="open_urgent"),
                 IndexModel(
@@ -78,10 +79,10 @@ class MongoLists:
                     partialFilterExpression={"funded": True},
                     name="funded_by_agency",
                 ),
-            ]
+            ],
         )
-        await self._wordings.create_indexes(
-            [IndexModel([province, ("search", ASCENDING), ("_id", ASCENDING)], name="by_word")]
+        await make_indexes(
+            self._wordings, [IndexModel([province, ("search", ASCENDING), ("_id", ASCENDING)], name="by_word")]
         )
 
     # -- reports ---------------------------------------------------------------------------------------------------

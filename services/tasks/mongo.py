@@ -43,7 +43,7 @@ from services.tasks.ports import (
     Write,
 )
 from shared.runtime.clock import real_seconds
-from shared.runtime.mongodb import Database, Document
+from shared.runtime.mongodb import Database, Document, make_indexes
 
 _DUPLICATE_KEY = 11000
 _TIMED = {"$type": "date"}
@@ -73,7 +73,8 @@ class MongoTaskStore:
     async def prepare(self) -> None:
         """Create the indexes that the queries below rest on. Safe to repeat."""
         timed = {"next_at": _TIMED}
-        await self._tasks.create_indexes(
+        await make_indexes(
+            self._tasks,
             [
                 IndexModel([("p", ASCENDING), ("next_at", ASCENDING)], partialFilterExpression=timed, name="timers"),
                 IndexModel(
@@ -100,31 +101,35 @@ class MongoTaskStore:
                     partialFilterExpression={"waits": True},
                     name="awaiting_succession",
                 ),
-            ]
+            ],
         )
-        await self._ledger.create_indexes([IndexModel([("id", ASCENDING)], name="by_id")])
-        await self._parked.create_indexes(
+        await make_indexes(self._ledger, [IndexModel([("id", ASCENDING)], name="by_id")])
+        await make_indexes(
+            self._parked,
             [
                 IndexModel([("p", ASCENDING), ("off", ASCENDING)], name="in_order"),
                 IndexModel([("p", ASCENDING), ("task_id", ASCENDING)], name="by_partition"),
                 IndexModel([("task_id", ASCENDING)], name="by_task"),
-            ]
+            ],
         )
-        await self._obligations.create_indexes(
+        await make_indexes(
+            self._obligations,
             [
                 IndexModel([("p", ASCENDING), ("next_at", ASCENDING)], partialFilterExpression=timed, name="timers"),
                 IndexModel([("province", ASCENDING), ("directive", ASCENDING)], name="by_directive"),
-            ]
+            ],
         )
-        await self._database[Registry.AGENCIES.value].create_indexes(
+        await make_indexes(
+            self._database[Registry.AGENCIES.value],
             [
                 IndexModel(
                     [("data.valid_to", ASCENDING)], partialFilterExpression={"data.valid_to": _ENDED}, name="ended"
                 )
-            ]
+            ],
         )
         for registry in Registry:
-            await self._database[registry.value].create_indexes(
+            await make_indexes(
+                self._database[registry.value],
                 [
                     IndexModel(
                         [("p", ASCENDING), ("pend.at", ASCENDING)],
@@ -132,7 +137,7 @@ class MongoTaskStore:
                         name="untold",
                     ),
                     IndexModel([("data.province", ASCENDING)], name="by_province"),
-                ]
+                ],
             )
 
     # -- ledger ----------------------------------------------------------------------------------------------------

@@ -1,8 +1,11 @@
 """The MongoDB client. The only module besides each service's mongo.py that knows motor (ADR 0005)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo import IndexModel
+from pymongo.errors import NetworkTimeout
 
 Document = dict[str, Any]
 Database = AsyncIOMotorDatabase[Document]
@@ -25,6 +28,21 @@ def connect(uri: str, *, app_name: str) -> Client:
         socketTimeoutMS=30_000,
         maxPoolSize=50,
     )
+
+
+async def make_indexes(collection: Any, indexes: Sequence[IndexModel]) -> None:
+    """Create what is not there yet, however long the server takes. Raises what the driver raises.
+
+    Of a million documents that is minutes, in which the server says nothing: longer than any answer is waited for
+    (`socketTimeoutMS`). It goes on all the same, and whoever asks again waits for the same index.
+    """
+    while True:
+        try:
+            await collection.create_indexes(indexes)
+            return
+        except NetworkTimeout:
+            # Raises where it is not busy but gone.
+            await ping(collection.database.client)
 
 
 async def ping(client: Client) -> bool:
