@@ -5,8 +5,8 @@ import sys
 YOUNG_MAX = 100_000
 """A batch of a thousand snapshots is about as many values; looked through five times it cost as much as reading it."""
 SWITCH_SECONDS = 0.001
-"""Threads read and write MongoDB and compute reports beside the loop. At the usual 0.005 a read waited for its turn
-several times as long as for the database, and so did who looks at the board while a report is computed."""
+"""Threads read and write MongoDB and compute reports beside the loop. At the usual 0.005 each that comes back from the
+database, and the loop itself while a report is computed, waits so long for its turn: a read, several times."""
 
 
 def _serve() -> None:
